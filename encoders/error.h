@@ -1,0 +1,24 @@
+/*-------------------------------------------------------------------------
+ *
+ * error.h
+ *	  Filling an mm_error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MM_ERROR_H
+#define MM_ERROR_H
+
+#include "mm_encoders.h"
+
+/*
+ * Record a failure and return its status, so that callers can write
+ * "return mm_fail(err, ...)".  err may be NULL.
+ */
+extern mm_status mm_fail(mm_error *err, mm_status status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* Add the facts to a failure that mm_fail recorded. */
+extern void mm_fail_detail(mm_error *err, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+#endif /* MM_ERROR_H */

@@ -1,0 +1,62 @@
+/*
+ * compat.h
+ *		What differs between the PostgreSQL versions that mmodal supports.
+ *
+ * The only file of the extension with conditionals on PG_VERSION_NUM: others
+ * include it and use its names.  Supported are PostgreSQL 15 to 18.
+ *
+ * Include postgres.h and fmgr.h before it.
+ */
+#ifndef MM_COMPAT_H
+#define MM_COMPAT_H
+
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 150000
+#error "mmodal needs PostgreSQL 15 or newer"
+#endif
+
+/* The varlena access macros moved out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/*
+ * mm_ereturn(fcinfo, dummy, ...)
+ *		Report an error of an input function.
+ *
+ * From PostgreSQL 16 the caller may have asked for soft errors
+ * (pg_input_is_valid, COPY ... ON_ERROR): then the function returns dummy.
+ * Where soft errors do not exist, this raises as ereport(ERROR) does.
+ */
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
+#define mm_ereturn(fcinfo, dummy, ...) ereturn((fcinfo)->context, dummy, __VA_ARGS__)
+#else
+#define mm_ereturn(fcinfo, dummy, ...)                                                             \
+	do                                                                                             \
+	{                                                                                              \
+		(void) (fcinfo);                                                                           \
+		ereport(ERROR, __VA_ARGS__);                                                               \
+		return (dummy);                                                                            \
+	} while (0)
+#endif
+
+/* PostgreSQL 18 lets a module name itself and its version. */
+#if PG_VERSION_NUM >= 180000
+#define MM_MODULE_MAGIC(module_name, module_version)                                               \
+	PG_MODULE_MAGIC_EXT(.name = (module_name), .version = (module_version))
+#else
+#define MM_MODULE_MAGIC(module_name, module_version) PG_MODULE_MAGIC
+#endif
+
+/*
+ * Names with our prefix that are not settings of ours become errors.
+ */
+static inline void
+mm_reserve_guc_prefix(const char *prefix)
+{
+	MarkGUCPrefixReserved(prefix);
+}
+
+#endif /* MM_COMPAT_H */

@@ -1,0 +1,104 @@
+# mmodal: cross-modal retrieval for PostgreSQL.
+#
+#	make		build the extension and the encoders
+#	make demo	the main job on real pictures, on a private server
+#	make test	every test, on a private server
+#
+# demo and test install what is missing (scripts/setup) and so start from a
+# machine where there is no pg_config yet; all others want it to be there.
+
+EXTENSION = mmodal
+MODULE_big = mmodal
+DATA = extension/mmodal--0.1.0.sql
+PGFILEDESC = "mmodal - cross-modal retrieval"
+
+# The light library: type, distances, SQL entry points.  What starts threads
+# or weighs a lot is in mmodal_compute, loaded at first need.
+OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(COMPUTE_SRCS), \
+	$(wildcard extension/*.c extension/types/*.c extension/distance/*.c \
+		extension/clip/*.c extension/index/*.c))))
+COMPUTE_SRCS = extension/compute_main.c
+COMPUTE_LIBS = -lopenblas -ljpeg -lcjson -lutf8proc -lm -lpthread
+ENCODERS = build/encoders/libmmencoders.a
+
+MODELS_DIR ?= models
+
+PG_CONFIG := $(or $(PG_CONFIG),$(shell PG_CONFIG= scripts/find-pg-config))
+
+# Plain C, no LLVM needed; bitcode would only serve JIT inlining.
+override with_llvm = no
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" mmodal.control)
+PG_CPPFLAGS = -I$(CURDIR)/extension -I$(CURDIR)/encoders -DMMODAL_VERSION='"$(EXTVERSION)"'
+PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers \
+	-Wno-sign-compare -fvisibility=hidden
+
+ifneq ($(PG_CONFIG),)
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+all: mmodal_compute.so
+include $(PGXS)
+else
+all install installcheck:
+	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
+endif
+
+# Objects follow every header of the extension: there are few, and a stale
+# object costs more than a rebuild.
+$(OBJS) extension/compute_main.o: $(wildcard extension/*.h extension/*/*.h encoders/mm_encoders.h)
+
+.PHONY: FORCE
+$(ENCODERS): FORCE
+	@$(MAKE) --no-print-directory -C encoders lib
+
+mmodal_compute.so: extension/compute_main.o $(ENCODERS)
+	$(CC) $(CFLAGS) -shared -o $@ extension/compute_main.o $(ENCODERS) $(LDFLAGS) \
+		-Wl,--exclude-libs,ALL $(COMPUTE_LIBS)
+
+# Models are put in place by rename: backends map them, and a file changed in
+# place under a mapping would kill them.
+install: install-compute install-models
+.PHONY: install-compute install-models
+install-compute: mmodal_compute.so
+	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
+	$(INSTALL_SHLIB) mmodal_compute.so '$(DESTDIR)$(pkglibdir)/mmodal_compute.so'
+install-models:
+	scripts/install-models '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
+
+clean: clean-build
+.PHONY: clean-build
+clean-build:
+	rm -f mmodal_compute.so extension/compute_main.o
+	-$(MAKE) --no-print-directory -C encoders clean
+	scripts/clean
+
+.PHONY: setup-build model demo test lint bench unit-test
+model:
+	@scripts/setup build model
+	@$(MAKE) --no-print-directory -C encoders
+	@scripts/make-model --out '$(MODELS_DIR)/mini' --tool build/encoders/mm-label-matrix
+
+demo:
+	@scripts/setup build model demo
+	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s all
+	@scripts/stage
+	@demo/run
+
+test:
+	@scripts/setup build model demo test lint
+	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s all
+	@scripts/stage
+	@scripts/test
+
+unit-test:
+	@$(MAKE) --no-print-directory -C encoders check
+
+lint:
+	@scripts/lint
+
+bench:
+	@scripts/setup build model demo
+	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s all
+	@scripts/stage
+	@bench/run

@@ -1,0 +1,121 @@
+/*-------------------------------------------------------------------------
+ *
+ * clip.h
+ *	  What the files of this room share: models open in this backend, the
+ *	  caches over them, and input and error conversion.
+ *
+ * Lifetimes: a ClipModel pointer is good until the next call of
+ * clip_model_get; functions take it once, at their start.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MMODAL_CLIP_H
+#define MMODAL_CLIP_H
+
+#include "fmgr.h"
+#include "nodes/pg_list.h"
+#include "utils/array.h"
+
+#include "compute.h"
+
+/* A model directory that this backend has opened. */
+typedef struct ClipModel ClipModel;
+
+/*---- clip_model.c: the registry of model directories ----*/
+
+/*
+ * The named model, or for NULL that of mmodal.model, opened when it is not
+ * yet.  A directory that was replaced since the statement began to use it is
+ * opened anew at the next statement.  Raises 58P01 where mmodal.model_path
+ * holds no such model.
+ */
+extern ClipModel *clip_model_get(text *name);
+
+extern const mm_model_info *clip_model_info(const ClipModel *model);
+extern mm_session *clip_model_session(const ClipModel *model);
+
+/* Identity of this opening of the model; never 0, never used again. */
+extern uint32 clip_model_serial(const ClipModel *model);
+
+/* Raise 0A000 where the model lacks the tower. */
+extern void clip_require_image_tower(const ClipModel *model);
+extern void clip_require_text_tower(const ClipModel *model);
+
+/*
+ * Changes whenever a call with the same arguments may have another answer:
+ * mmodal.model, model_path or simd was set, or a model was opened anew.
+ */
+extern uint64 clip_model_epoch(void);
+
+/* The directories of mmodal.model_path, as palloc'd absolute paths. */
+extern List *clip_model_directories(void);
+
+/*---- clip_error.c ----*/
+
+/* Raise what an encoder reported; context (may be NULL) becomes a detail. */
+extern void clip_report(int elevel, const mm_error *err, const char *context);
+
+/* Is it the fault of the picture or text, rather than of the model or us? */
+extern bool clip_is_data_error(const mm_error *err);
+
+/*---- clip_input.c ----*/
+
+/*
+ * A text's bytes in UTF-8.  Raises 0A000 where the server encoding has no
+ * conversion, and 22023 for text that is the hex form of a picture.
+ */
+extern mm_slice clip_text_slice(text *t);
+extern mm_slice clip_bytea_slice(bytea *b);
+
+/* The same, but false and a filled err instead of the picture-in-hex error. */
+extern bool clip_try_text_slice(text *t, mm_slice *slice, mm_error *err);
+
+/* An array's elements; its shape comes along for results of the same shape. */
+typedef struct ClipArray
+{
+	Datum *values; /* n */
+	bool *nulls;   /* n */
+	int n;
+	ArrayType *source;
+} ClipArray;
+
+extern ClipArray clip_array(ArrayType *array);
+
+/* An array of the shape of src, made of n values of an element type. */
+extern Datum clip_array_like(const ClipArray *src, Datum *values, bool *nulls, Oid element_type);
+
+/*---- clip_encode.c: encoding with the backend's caches in front ----*/
+
+typedef enum ClipKind
+{
+	CLIP_TEXT,
+	CLIP_IMAGE
+} ClipKind;
+
+/* What to do with a picture or text that cannot be encoded. */
+typedef enum ClipOnError
+{
+	CLIP_RAISE,
+	CLIP_WARN /* a WARNING, and no row */
+} ClipOnError;
+
+/*
+ * Encode the non-NULL elements into rows of the model's dims, palloc'd.
+ * rows[i] is NULL for a NULL element and, under CLIP_WARN, for one that
+ * cannot be encoded.
+ */
+extern float **clip_encode(ClipModel *model, ClipKind kind, const ClipArray *input,
+						   ClipOnError on_error);
+
+/* One datum. */
+extern float *clip_encode_one(ClipModel *model, ClipKind kind, Datum value, ClipOnError on_error);
+
+/*---- clip_memo.c: one encoding for an argument repeated in a query ----*/
+
+/* Result of the call before, when the arguments and the epoch are the same. */
+extern bool clip_memo_lookup(FunctionCallInfo fcinfo, Datum *result);
+
+/* Remember a varlena result for the call that comes next; returns it. */
+extern Datum clip_memo_store(FunctionCallInfo fcinfo, Datum result);
+
+#endif /* MMODAL_CLIP_H */

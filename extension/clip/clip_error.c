@@ -1,0 +1,72 @@
+/*-------------------------------------------------------------------------
+ *
+ * clip_error.c
+ *	  From the encoders' status codes to SQLSTATEs.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "clip.h"
+
+typedef struct StatusRow
+{
+	int sqlstate;
+	bool data; /* the input's fault */
+	const char *hint;
+} StatusRow;
+
+static const StatusRow status_rows[] = {
+	[MM_OK] = {ERRCODE_INTERNAL_ERROR, false, NULL},
+	[MM_ERR_NO_MEMORY] = {ERRCODE_OUT_OF_MEMORY, false, NULL},
+	[MM_ERR_CANCELED] = {ERRCODE_QUERY_CANCELED, false, NULL},
+	[MM_ERR_INVALID_ARGUMENT] = {ERRCODE_INVALID_PARAMETER_VALUE, false, NULL},
+	[MM_ERR_NOT_FOUND] = {ERRCODE_UNDEFINED_FILE, false,
+						  "A model is a directory with config.json, model.safetensors and "
+						  "tokenizer files below mmodal.model_path."},
+	[MM_ERR_IO] = {ERRCODE_IO_ERROR, false, "Check that the server's user may read the file."},
+	[MM_ERR_BAD_MODEL] = {ERRCODE_DATA_CORRUPTED, false, "Fetch or make the model anew."},
+	[MM_ERR_UNSUPPORTED] = {ERRCODE_FEATURE_NOT_SUPPORTED, true, NULL},
+	[MM_ERR_BAD_IMAGE] = {ERRCODE_INVALID_BINARY_REPRESENTATION, true,
+						  "Pictures are the bytes of a whole JPEG, PNG or BMP file."},
+	[MM_ERR_BAD_TEXT] = {ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, true, NULL},
+	[MM_ERR_LIMIT] = {ERRCODE_PROGRAM_LIMIT_EXCEEDED, true, NULL},
+};
+
+static const StatusRow *
+status_row(const mm_error *err)
+{
+	if ((unsigned) err->status >= lengthof(status_rows))
+		return &status_rows[MM_OK];
+	return &status_rows[err->status];
+}
+
+bool
+clip_is_data_error(const mm_error *err)
+{
+	return status_row(err)->data;
+}
+
+void
+clip_report(int elevel, const mm_error *err, const char *context)
+{
+	const StatusRow *row = status_row(err);
+
+	/* Tells a statement timeout from a cancel, and a cancel from a shutdown. */
+	if (err->status == MM_ERR_CANCELED)
+		CHECK_FOR_INTERRUPTS();
+
+	if (context != NULL && err->detail[0] != '\0')
+		ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
+						 errdetail("%s: %s", context, err->detail),
+						 row->hint ? errhint("%s", row->hint) : 0));
+	else if (context != NULL || err->detail[0] != '\0')
+		ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
+						 errdetail("%s", context != NULL ? context : err->detail),
+						 row->hint ? errhint("%s", row->hint) : 0));
+	else
+		ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
+						 row->hint ? errhint("%s", row->hint) : 0));
+}

@@ -1,0 +1,42 @@
+/*-------------------------------------------------------------------------
+ *
+ * compute_main.c
+ *	  Module start of mmodal_compute: hands out the table of what it offers.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+
+#include "compute.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT const MmComputeApi *mmodal_compute_api(void);
+
+static const MmComputeApi api = {
+	.api_version = MMODAL_COMPUTE_API_VERSION,
+	.model_probe = mm_model_probe,
+	.model_open = mm_model_open,
+	.model_close = mm_model_close,
+	.model_get_info = mm_model_get_info,
+	.session_create = mm_session_create,
+	.session_free = mm_session_free,
+	.encode_texts = mm_encode_texts,
+	.encode_images = mm_encode_images,
+	.tokenize = mm_tokenize,
+	.preprocess = mm_preprocess,
+	.image_sniff = mm_image_sniff,
+	.image_format_name = mm_image_format_name,
+	.simd_available = mm_simd_available,
+	.simd_best = mm_simd_best,
+	.simd_name = mm_simd_name,
+	.blas_description = mm_blas_description,
+};
+
+const MmComputeApi *
+mmodal_compute_api(void)
+{
+	return &api;
+}

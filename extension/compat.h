@@ -59,4 +59,11 @@ mm_reserve_guc_prefix(const char *prefix)
 	MarkGUCPrefixReserved(prefix);
 }
 
+/* estimate_array_length(root, expr) has a root from PostgreSQL 17. */
+#if PG_VERSION_NUM >= 170000
+#define mm_estimate_array_length(root, expr) estimate_array_length(root, expr)
+#else
+#define mm_estimate_array_length(root, expr) ((double) estimate_array_length(expr))
+#endif
+
 #endif /* MM_COMPAT_H */

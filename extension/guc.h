@@ -14,6 +14,20 @@
  */
 extern int mm_guc_simd;
 
+/* mmodal.model: name of the model that functions use when none is named. */
+extern char *mm_guc_model;
+
+/* mmodal.model_path: directories with models, apart by colons; superuser only. */
+extern char *mm_guc_model_path;
+
+/* mmodal.encoder_threads: compute threads for arrays, 1 to 64. */
+extern int mm_guc_encoder_threads;
+
+/* Limits on what is encoded: kB of a picture's file, its pixels, kB of text. */
+extern int mm_guc_max_image_size;
+extern int mm_guc_max_image_pixels;
+extern int mm_guc_max_text_size;
+
 /*
  * Define all settings and reserve the prefix "mmodal".  Called once, from
  * _PG_init.

@@ -8,6 +8,7 @@
 #ifndef MM_HALF_H
 #define MM_HALF_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -42,10 +43,12 @@ mm_half_to_float(uint16_t half)
 	uint32_t magnitude = half & 0x7fff;
 
 	/* 2^112 moves the exponent's bias from 15 to 127; for subnormals too. */
-	if (magnitude < 0x7c00)
-		return mm_bits_to_float(sign |
-								mm_float_to_bits(mm_bits_to_float(magnitude << 13) * 0x1p112f));
-	return mm_bits_to_float(sign | 0x7f800000 | (magnitude & 0x3ff) << 13);
+	uint32_t bits = mm_float_to_bits(mm_bits_to_float(magnitude << 13) * 0x1p112f);
+
+	/* Without a branch, so that loops over this become vector instructions. */
+	uint32_t not_finite = magnitude >= 0x7c00 ? 0x7f800000 : 0;
+
+	return mm_bits_to_float(sign | bits | not_finite);
 }
 
 /*
@@ -78,6 +81,15 @@ mm_float_to_half(float value)
 	magnitude -= (uint32_t) (127 - 15) << 23;
 	magnitude += 0xfff + (magnitude >> 13 & 1);
 	return sign | (uint16_t) (magnitude >> 13);
+}
+
+/*
+ * Whether a finite value is within the range of float16, once rounded.
+ */
+static inline bool
+mm_half_fits(float value)
+{
+	return (mm_float_to_half(value) & 0x7fff) < 0x7c00;
 }
 
 #endif /* MM_HALF_H */

@@ -134,6 +134,12 @@ extern Embedding *embedding_make(int dims, const float *values, MmElem elem,
 								 const EmbeddingTag *tag);
 
 /*
+ * Store element i of an embedding, converting it.  Raises 22003 where value
+ * does not fit the element type; value is finite.
+ */
+extern void embedding_set(Embedding *e, int i, float value);
+
+/*
  * Element i of a view, as float32 (exact for either element type).
  */
 static inline float
@@ -176,5 +182,12 @@ extern MmElem embedding_typmod_elem(int32 typmod);
  * Raise 22000 unless the typmod allows dims dimensions.
  */
 extern void embedding_check_typmod(int32 typmod, int dims);
+
+/*
+ * e as the typmod demands it: e itself, or a copy with the element type that
+ * the typmod names.  Raises 22000 for other dimensions, 22003 for a value that
+ * does not fit.
+ */
+extern Embedding *embedding_apply_typmod(Embedding *e, int32 typmod);
 
 #endif /* MM_EMBEDDING_H */

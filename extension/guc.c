@@ -1,0 +1,222 @@
+/*
+ * guc.c
+ *		The settings of mmodal (mmodal.*), all of them, as one table.
+ *
+ * To add a setting: declare its variable in guc.h, define it below and add a
+ * row to the table.  docs/ has a page on every setting.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "utils/guc_tables.h"
+
+#include "compat.h"
+#include "distance/distance.h"
+#include "guc.h"
+
+int mm_guc_simd = MM_SIMD_AUTO;
+char *mm_guc_model = NULL;
+char *mm_guc_model_path = NULL;
+int mm_guc_encoder_threads = 1;
+int mm_guc_max_image_size = 64 * 1024;
+int mm_guc_max_image_pixels = 100 * 1000 * 1000;
+int mm_guc_max_text_size = 1024;
+
+static const struct config_enum_entry simd_options[] = {{"auto", MM_SIMD_AUTO, false},
+														{"scalar", MM_SIMD_SCALAR, false},
+														{"avx2", MM_SIMD_AVX2, false},
+														{"avx512", MM_SIMD_AVX512, false},
+														{NULL, 0, false}};
+
+/* A level that this CPU lacks is refused when it is set, not when it is used. */
+static bool
+check_simd(int *newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (mm_simd_level_available((MmSimdLevel) *newval))
+		return true;
+	GUC_check_errcode(ERRCODE_FEATURE_NOT_SUPPORTED);
+	GUC_check_errdetail("This processor, or this build, lacks that instruction set.");
+	GUC_check_errhint("Use \"auto\" for the best level that it has.");
+	return false;
+}
+
+static void
+assign_simd(int newval, void *extra)
+{
+	(void) extra;
+	mm_simd_set_level((MmSimdLevel) newval);
+}
+
+/*
+ * Like dynamic_library_path: directories apart by colons, absolute ones, or
+ * below $sharedir, so that no model is ever looked up where the server happens
+ * to stand.
+ */
+static bool
+check_model_path(char **newval, void **extra, GucSource source)
+{
+	static const char share_macro[] = "$sharedir";
+	const char *item = *newval;
+
+	(void) extra;
+	(void) source;
+	while (*item != '\0')
+	{
+		size_t len = strcspn(item, ":");
+
+		if (len >= MAXPGPATH / 2 ||
+			(*item != '/' && strncmp(item, share_macro, strlen(share_macro)) != 0))
+		{
+			GUC_check_errdetail("Each directory must be an absolute path, or begin with $sharedir.");
+			return false;
+		}
+		item += len + (item[len] == ':');
+	}
+	return true;
+}
+
+/* A setting: kind says which member of def describes it. */
+typedef struct MmGuc
+{
+	const char *name;
+	const char *short_desc;
+	const char *long_desc;
+	GucContext context;
+	int flags;
+	enum config_type kind;
+	union
+	{
+		struct
+		{
+			bool *variable;
+			bool boot;
+			GucBoolCheckHook check;
+			GucBoolAssignHook assign;
+		} boolean;
+		struct
+		{
+			int *variable;
+			int boot;
+			int min;
+			int max;
+			GucIntCheckHook check;
+			GucIntAssignHook assign;
+		} integer;
+		struct
+		{
+			double *variable;
+			double boot;
+			double min;
+			double max;
+			GucRealCheckHook check;
+			GucRealAssignHook assign;
+		} real;
+		struct
+		{
+			char **variable;
+			const char *boot;
+			GucStringCheckHook check;
+			GucStringAssignHook assign;
+		} string;
+		struct
+		{
+			int *variable;
+			int boot;
+			const struct config_enum_entry *options;
+			GucEnumCheckHook check;
+			GucEnumAssignHook assign;
+		} enumeration;
+	} def;
+} MmGuc;
+
+static const MmGuc settings[] = {
+	{.name = "mmodal.simd",
+	 .short_desc = "Sets the instruction set that distance kernels use.",
+	 .long_desc = "All levels give the same results within the documented error bounds.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_ENUM,
+	 .def.enumeration = {&mm_guc_simd, MM_SIMD_AUTO, simd_options, check_simd, assign_simd}},
+	{.name = "mmodal.model",
+	 .short_desc = "Sets the model that functions use when none is named.",
+	 .long_desc = "A directory of that name below mmodal.model_path.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_STRING,
+	 .def.string = {&mm_guc_model, "mini"}},
+	{.name = "mmodal.model_path",
+	 .short_desc = "Sets the directories that hold model directories.",
+	 .long_desc = "Directories apart by colons; $sharedir is PostgreSQL's own share directory.",
+	 .context = PGC_SUSET,
+	 .flags = GUC_SUPERUSER_ONLY,
+	 .kind = PGC_STRING,
+	 .def.string = {&mm_guc_model_path, "$sharedir/mmodal/models", check_model_path}},
+	{.name = "mmodal.encoder_threads",
+	 .short_desc = "Sets the compute threads of one backend for arrays of pictures or texts.",
+	 .long_desc = "Single pictures and texts are always encoded by one thread.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_encoder_threads, 1, 1, 64}},
+	{.name = "mmodal.max_image_size",
+	 .short_desc = "Sets the largest picture, in bytes of its file, that is decoded.",
+	 .context = PGC_SUSET,
+	 .flags = GUC_UNIT_KB,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_image_size, 64 * 1024, 1, 1024 * 1024}},
+	{.name = "mmodal.max_image_pixels",
+	 .short_desc = "Sets the largest picture, in pixels (width times height), that is decoded.",
+	 .long_desc = "Checked against the picture's header; decoding takes some 8 bytes a pixel.",
+	 .context = PGC_SUSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_image_pixels, 100 * 1000 * 1000, 1, 1000 * 1000 * 1000}},
+	{.name = "mmodal.max_text_size",
+	 .short_desc = "Sets the longest text, in bytes, that is encoded.",
+	 .long_desc = "A text within the limit but longer than the model's context is truncated.",
+	 .context = PGC_SUSET,
+	 .flags = GUC_UNIT_KB,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_text_size, 1024, 1, 1024 * 1024}},
+};
+
+static void
+define_setting(const MmGuc *g)
+{
+	switch (g->kind)
+	{
+		case PGC_BOOL:
+			DefineCustomBoolVariable(g->name, g->short_desc, g->long_desc, g->def.boolean.variable,
+									 g->def.boolean.boot, g->context, g->flags,
+									 g->def.boolean.check, g->def.boolean.assign, NULL);
+			break;
+		case PGC_INT:
+			DefineCustomIntVariable(g->name, g->short_desc, g->long_desc, g->def.integer.variable,
+									g->def.integer.boot, g->def.integer.min, g->def.integer.max,
+									g->context, g->flags, g->def.integer.check,
+									g->def.integer.assign, NULL);
+			break;
+		case PGC_REAL:
+			DefineCustomRealVariable(g->name, g->short_desc, g->long_desc, g->def.real.variable,
+									 g->def.real.boot, g->def.real.min, g->def.real.max, g->context,
+									 g->flags, g->def.real.check, g->def.real.assign, NULL);
+			break;
+		case PGC_STRING:
+			DefineCustomStringVariable(g->name, g->short_desc, g->long_desc, g->def.string.variable,
+									   g->def.string.boot, g->context, g->flags,
+									   g->def.string.check, g->def.string.assign, NULL);
+			break;
+		case PGC_ENUM:
+			DefineCustomEnumVariable(g->name, g->short_desc, g->long_desc,
+									 g->def.enumeration.variable, g->def.enumeration.boot,
+									 g->def.enumeration.options, g->context, g->flags,
+									 g->def.enumeration.check, g->def.enumeration.assign, NULL);
+			break;
+	}
+}
+
+void
+mm_guc_init(void)
+{
+	for (size_t i = 0; i < lengthof(settings); i++)
+		define_setting(&settings[i]);
+	mm_reserve_guc_prefix("mmodal");
+}

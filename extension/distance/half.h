@@ -41,14 +41,12 @@ mm_half_to_float(uint16_t half)
 {
 	uint32_t sign = (uint32_t) (half & 0x8000) << 16;
 	uint32_t magnitude = half & 0x7fff;
+	uint32_t bits = 0x7f800000 | (magnitude & 0x3ff) << 13;
 
 	/* 2^112 moves the exponent's bias from 15 to 127; for subnormals too. */
-	uint32_t bits = mm_float_to_bits(mm_bits_to_float(magnitude << 13) * 0x1p112f);
-
-	/* Without a branch, so that loops over this become vector instructions. */
-	uint32_t not_finite = magnitude >= 0x7c00 ? 0x7f800000 : 0;
-
-	return mm_bits_to_float(sign | bits | not_finite);
+	if (magnitude < 0x7c00)
+		bits = mm_float_to_bits(mm_bits_to_float(magnitude << 13) * 0x1p112f);
+	return mm_bits_to_float(sign | bits);
 }
 
 /*

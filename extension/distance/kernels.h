@@ -33,25 +33,12 @@ extern const MmKernelSet mm_kernels_avx512;
 #endif
 
 /*
- * The number of sums that a metric accumulates.
- */
-MM_INLINE int
-mm_sum_count(MmMetric metric)
-{
-	return metric == MM_COSINE ? 3 : 1;
-}
-
-/*
- * The value of a metric, from its sums.
+ * Cosine distance from its three sums: a.b, a.a and b.b.
  */
 MM_INLINE double
-mm_finish(MmMetric metric, const double *sums)
+mm_cosine(double dot, double norm_a, double norm_b)
 {
-	double similarity;
-
-	if (metric != MM_COSINE)
-		return sums[0];
-	similarity = sums[0] / sqrt(sums[1] * sums[2]);
+	double similarity = dot / sqrt(norm_a * norm_b);
 
 	/* Rounding may lead out of the range; NaN passes both tests. */
 	if (similarity > 1)

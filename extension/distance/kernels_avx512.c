@@ -38,9 +38,22 @@ load_tail(MmElem elem, const void *vector, int start, __mmask16 mask)
 	return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p));
 }
 
+/* The partial sums of one sum.  Indexes are constants: these are registers. */
+typedef struct Chains
+{
+	__m512 chain[CHAINS];
+} Chains;
+
+TARGET MM_INLINE Chains
+zero_chains(void)
+{
+	return (Chains){
+		{_mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps(), _mm512_setzero_ps()}};
+}
+
 /* Add the terms of sixteen elements to the partial sums of one chain. */
 TARGET MM_INLINE void
-add_terms(MmMetric metric, __m512 sums[MM_MAX_SUMS][CHAINS], int chain, __m512 x, __m512 y)
+add_terms(MmMetric metric, Chains sums[MM_MAX_SUMS], int chain, __m512 x, __m512 y)
 {
 	__m512 difference;
 
@@ -48,64 +61,77 @@ add_terms(MmMetric metric, __m512 sums[MM_MAX_SUMS][CHAINS], int chain, __m512 x
 	{
 		case MM_L2_SQUARED:
 			difference = _mm512_sub_ps(x, y);
-			sums[0][chain] = _mm512_fmadd_ps(difference, difference, sums[0][chain]);
+			sums[0].chain[chain] = _mm512_fmadd_ps(difference, difference, sums[0].chain[chain]);
 			break;
 		case MM_L1:
 			difference = _mm512_abs_ps(_mm512_sub_ps(x, y));
-			sums[0][chain] = _mm512_add_ps(sums[0][chain], difference);
+			sums[0].chain[chain] = _mm512_add_ps(sums[0].chain[chain], difference);
 			break;
 		case MM_COSINE:
-			sums[1][chain] = _mm512_fmadd_ps(x, x, sums[1][chain]);
-			sums[2][chain] = _mm512_fmadd_ps(y, y, sums[2][chain]);
+			sums[1].chain[chain] = _mm512_fmadd_ps(x, x, sums[1].chain[chain]);
+			sums[2].chain[chain] = _mm512_fmadd_ps(y, y, sums[2].chain[chain]);
 			/* fall through */
 		default:
-			sums[0][chain] = _mm512_fmadd_ps(x, y, sums[0][chain]);
+			sums[0].chain[chain] = _mm512_fmadd_ps(x, y, sums[0].chain[chain]);
 			break;
 	}
 }
 
-/* Move the float32 partial sums of all chains into the float64 totals. */
-TARGET MM_INLINE void
-flush(int sum_count, __m512 sums[MM_MAX_SUMS][CHAINS], __m512d totals[MM_MAX_SUMS])
+/* Move the float32 partial sums of one sum into its float64 total. */
+TARGET MM_INLINE __m512d
+flush(__m512d total, Chains *sum)
 {
-	for (int s = 0; s < sum_count; s++)
-	{
-		__m512 sum = _mm512_add_ps(_mm512_add_ps(sums[s][0], sums[s][1]),
-								   _mm512_add_ps(sums[s][2], sums[s][3]));
-		__m512d wide = _mm512_add_pd(_mm512_cvtps_pd(_mm512_castps512_ps256(sum)),
-									 _mm512_cvtps_pd(_mm512_extractf32x8_ps(sum, 1)));
+	__m512 chains = _mm512_add_ps(_mm512_add_ps(sum->chain[0], sum->chain[1]),
+								  _mm512_add_ps(sum->chain[2], sum->chain[3]));
+	__m512d low = _mm512_cvtps_pd(_mm512_castps512_ps256(chains));
+	__m512d high = _mm512_cvtps_pd(_mm512_extractf32x8_ps(chains, 1));
 
-		totals[s] = _mm512_add_pd(totals[s], wide);
-		for (int chain = 0; chain < CHAINS; chain++)
-			sums[s][chain] = _mm512_setzero_ps();
+	*sum = zero_chains();
+	return _mm512_add_pd(total, _mm512_add_pd(low, high));
+}
+
+/* Add the terms of one step, every chain taking one. */
+TARGET MM_INLINE void
+add_step(MmMetric metric, Chains sums[MM_MAX_SUMS], MmElem elem_a, const void *a, MmElem elem_b,
+		 const void *b, int start)
+{
+	/* Spelled out: in a loop, compilers would keep the sums in memory. */
+	add_terms(metric, sums, 0, load(elem_a, a, start), load(elem_b, b, start));
+	start += LANES;
+	add_terms(metric, sums, 1, load(elem_a, a, start), load(elem_b, b, start));
+	start += LANES;
+	add_terms(metric, sums, 2, load(elem_a, a, start), load(elem_b, b, start));
+	start += LANES;
+	add_terms(metric, sums, 3, load(elem_a, a, start), load(elem_b, b, start));
+}
+
+/* Move all partial sums of a metric into the totals. */
+TARGET MM_INLINE void
+flush_all(MmMetric metric, __m512d totals[MM_MAX_SUMS], Chains sums[MM_MAX_SUMS])
+{
+	totals[0] = flush(totals[0], &sums[0]);
+	if (metric == MM_COSINE)
+	{
+		totals[1] = flush(totals[1], &sums[1]);
+		totals[2] = flush(totals[2], &sums[2]);
 	}
 }
 
 TARGET MM_INLINE double
 generic(MmMetric metric, MmElem elem_a, MmElem elem_b, int dims, const void *a, const void *b)
 {
-	int sum_count = mm_sum_count(metric);
-	__m512 sums[MM_MAX_SUMS][CHAINS];
-	__m512d totals[MM_MAX_SUMS];
-	double result[MM_MAX_SUMS];
+	Chains sums[MM_MAX_SUMS] = {zero_chains(), zero_chains(), zero_chains()};
+	__m512d totals[MM_MAX_SUMS] = {_mm512_setzero_pd(), _mm512_setzero_pd(), _mm512_setzero_pd()};
 	int start = 0;
 
-	for (int s = 0; s < sum_count; s++)
-	{
-		totals[s] = _mm512_setzero_pd();
-		for (int chain = 0; chain < CHAINS; chain++)
-			sums[s][chain] = _mm512_setzero_ps();
-	}
 	while (dims - start >= STEP)
 	{
 		int steps = (dims - start) / STEP;
 		int end = start + (steps < MM_TERMS_PER_BLOCK ? steps : MM_TERMS_PER_BLOCK) * STEP;
 
 		for (; start < end; start += STEP)
-			for (int chain = 0; chain < CHAINS; chain++)
-				add_terms(metric, sums, chain, load(elem_a, a, start + chain * LANES),
-						  load(elem_b, b, start + chain * LANES));
-		flush(sum_count, sums, totals);
+			add_step(metric, sums, elem_a, a, elem_b, b, start);
+		flush_all(metric, totals, sums);
 	}
 	if (start < dims)
 	{
@@ -119,11 +145,12 @@ generic(MmMetric metric, MmElem elem_a, MmElem elem_b, int dims, const void *a, 
 			add_terms(metric, sums, 0, load_tail(elem_a, a, start, mask),
 					  load_tail(elem_b, b, start, mask));
 		}
-		flush(sum_count, sums, totals);
+		flush_all(metric, totals, sums);
 	}
-	for (int s = 0; s < sum_count; s++)
-		result[s] = _mm512_reduce_add_pd(totals[s]);
-	return mm_finish(metric, result);
+	if (metric != MM_COSINE)
+		return _mm512_reduce_add_pd(totals[0]);
+	return mm_cosine(_mm512_reduce_add_pd(totals[0]), _mm512_reduce_add_pd(totals[1]),
+					 _mm512_reduce_add_pd(totals[2]));
 }
 
 MM_DEFINE_KERNEL_SET(avx512, TARGET, generic);

@@ -62,10 +62,12 @@ load_tail(MmElem elem, const void *vector, int start, int count, float *out)
 	load(elem, buffer, 0, out);
 }
 
-/* Move the float32 partial sums into the float64 totals. */
+/* Move the float32 partial sums of a metric into the float64 totals. */
 MM_INLINE void
-flush(int sum_count, float sums[MM_MAX_SUMS][LANES], double totals[MM_MAX_SUMS])
+flush(MmMetric metric, float sums[MM_MAX_SUMS][LANES], double totals[MM_MAX_SUMS])
 {
+	int sum_count = metric == MM_COSINE ? 3 : 1;
+
 	for (int s = 0; s < sum_count; s++)
 		for (int i = 0; i < LANES; i++)
 		{
@@ -77,7 +79,6 @@ flush(int sum_count, float sums[MM_MAX_SUMS][LANES], double totals[MM_MAX_SUMS])
 MM_INLINE double
 generic(MmMetric metric, MmElem elem_a, MmElem elem_b, int dims, const void *a, const void *b)
 {
-	int sum_count = mm_sum_count(metric);
 	float sums[MM_MAX_SUMS][LANES] = {{0}};
 	double totals[MM_MAX_SUMS] = {0};
 	float x[LANES];
@@ -95,16 +96,16 @@ generic(MmMetric metric, MmElem elem_a, MmElem elem_b, int dims, const void *a, 
 			load(elem_b, b, start, y);
 			add_terms(metric, sums, x, y);
 		}
-		flush(sum_count, sums, totals);
+		flush(metric, sums, totals);
 	}
 	if (start < dims)
 	{
 		load_tail(elem_a, a, start, dims - start, x);
 		load_tail(elem_b, b, start, dims - start, y);
 		add_terms(metric, sums, x, y);
-		flush(sum_count, sums, totals);
+		flush(metric, sums, totals);
 	}
-	return mm_finish(metric, totals);
+	return metric == MM_COSINE ? mm_cosine(totals[0], totals[1], totals[2]) : totals[0];
 }
 
 MM_DEFINE_KERNEL_SET(scalar, , generic);

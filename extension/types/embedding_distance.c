@@ -12,6 +12,7 @@
 #include "fmgr.h"
 
 #include "embedding.h"
+#include "row_prefetch.h"
 
 /*
  * The metric between the two arguments; 22000 for different dimensions.
@@ -21,12 +22,15 @@ argument_distance(FunctionCallInfo fcinfo, MmMetric metric)
 {
 	EmbeddingView a;
 	EmbeddingView b;
+	RowPrefetch *prefetch = row_prefetch_state(fcinfo);
 	double distance;
 
 	embedding_view(PG_GETARG_DATUM(0), &a);
 	embedding_view(PG_GETARG_DATUM(1), &b);
 	if (unlikely(a.dims != b.dims))
 		embedding_dims_mismatch(a.dims, b.dims);
+	if (prefetch && !row_prefetch_next(prefetch, a.data, (Size) a.dims * mm_elem_size(a.elem)))
+		row_prefetch_next(prefetch, b.data, (Size) b.dims * mm_elem_size(b.elem));
 	distance = mm_distance(metric, a.dims, a.elem, a.data, b.elem, b.data);
 	embedding_view_free(&a);
 	embedding_view_free(&b);

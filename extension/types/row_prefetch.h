@@ -78,8 +78,11 @@ row_prefetch_next(RowPrefetch *state, const char *row, Size size)
 		end = page + 2 * BLCKSZ;
 	state->guess = end - span;
 	if (state->trust > 0)
+	{
+		/* Into the second-level cache: the first one's fill queue is short. */
 		for (const char *line = state->guess; line < end; line += ROW_PREFETCH_LINE)
-			__builtin_prefetch(line);
+			__builtin_prefetch(line, 0, 2);
+	}
 	return true;
 }
 

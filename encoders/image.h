@@ -5,7 +5,8 @@
  *	  transforms that models apply to it.
  *
  * Canonical RGB, for every model: EXIF orientation applied, palette and gray
- * to RGB, 16 bits to 8, alpha composed over white, before any resize.
+ * to RGB, 16 bits to 8 (the high byte), alpha composed over white, all before
+ * any resize.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,12 +15,13 @@
 
 #include "mm_encoders.h"
 
-/* 8-bit RGB, interleaved, rows of 3 * width bytes without padding. */
+/* 8 bits a channel, interleaved, rows without padding. */
 typedef struct mm_image
 {
 	int width;
 	int height;
-	uint8_t *rgb; /* malloc'd, height x width x 3 */
+	int channels;  /* 3: RGB; 4, between decoder and canonical form: RGBA */
+	uint8_t *data; /* malloc'd, height x width x channels */
 } mm_image;
 
 /*
@@ -31,23 +33,72 @@ extern mm_status mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_ima
 								 mm_error *err);
 extern void mm_image_free(mm_image *img);
 
+/* limits with every 0 replaced by its default */
+extern mm_limits mm_limits_resolve(const mm_limits *limits);
+
+/*---- decoders: one file a library ----*/
+
+/* What a picture's header says, before any pixel is decoded. */
+typedef struct mm_image_header
+{
+	int64_t width;
+	int64_t height;
+	int orientation;   /* EXIF: 1 to 8 */
+	bool ignore_alpha; /* a fourth channel is filler, not alpha */
+} mm_image_header;
+
+extern mm_status mm_jpeg_header(mm_slice bytes, mm_image_header *header, mm_error *err);
+extern mm_status mm_jpeg_decode(mm_slice bytes, mm_image *img, mm_error *err);
+extern mm_status mm_png_header(mm_slice bytes, mm_image_header *header, mm_error *err);
+extern mm_status mm_bmp_header(mm_slice bytes, mm_image_header *header, mm_error *err);
+
+/* PNG and BMP; header is what the function of the format found. */
+extern mm_status mm_stb_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
+							   mm_error *err);
+
+/* Orientation of a TIFF block ("II*\0" or "MM\0*"), 1 where it has none. */
+extern int mm_exif_orientation(const uint8_t *tiff, size_t len);
+
+/*---- canonical.c ----*/
+
+/*
+ * Compose RGBA over white, in place: c a + 255 (255 - a), divided by 255 and
+ * rounded to nearest, as Pillow's paste with a mask does.
+ */
+extern void mm_image_flatten(mm_image *img);
+
+/* Apply an EXIF orientation, 1 to 8. */
+extern mm_status mm_image_orient(mm_image *img, int orientation, mm_error *err);
+
+/*---- resize.c ----*/
+
+/* Which pass of a resize comes first; it changes pixels, by rounding. */
+typedef enum mm_pass_order
+{
+	MM_PASSES_PILLOW_13, /* vertical first for much taller than wide reductions */
+	MM_PASSES_PILLOW_12  /* horizontal first, always */
+} mm_pass_order;
+
 /*
  * Pillow's Image.resize(..., BICUBIC) on 8-bit RGB, bit for bit: antialiased,
- * 22-bit fixed-point coefficients, horizontal pass first, both passes rounded
- * to 8 bits.
+ * a = -0.5, coefficients of 22 fractional bits, the picture between the passes
+ * rounded to 8 bits.
  */
-extern mm_status mm_resize_bicubic(const mm_image *src, int width, int height, mm_image *dst,
-								   mm_error *err);
+extern mm_status mm_resize_bicubic(const mm_image *src, int width, int height, mm_pass_order order,
+								   mm_image *dst, mm_error *err);
+
+/*---- transform.c ----*/
 
 /* How a model turns the canonical RGB into its input tensor. */
 typedef enum mm_transform_kind
 {
-	MM_TRANSFORM_LETTERBOX /* whole picture centred on a white square */
+	MM_TRANSFORM_LETTERBOX /* the whole picture, centred on a white square */
 } mm_transform_kind;
 
 typedef struct mm_transform
 {
 	mm_transform_kind kind;
+	mm_pass_order order;
 	int size;      /* side of the square input, pixels */
 	float mean[3]; /* on the 0..255 scale */
 	float std[3];

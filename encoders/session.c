@@ -1,0 +1,395 @@
+/*-------------------------------------------------------------------------
+ *
+ * session.c
+ *	  The run state of one caller, and the work on batches.
+ *
+ * A session has one or more workers, each with scratch of its own.  The first
+ * runs on the caller's thread; the others are threads that live for one call.
+ * Workers take the next unit (some texts, or one picture) from a counter, so
+ * which worker does what is left to chance, and makes no difference: a unit's
+ * arithmetic depends on nothing but the unit.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+#include "model.h"
+
+#define MAX_THREADS 64
+
+typedef struct worker
+{
+	struct job *job;
+	void *scratch; /* the architecture's */
+	float *pixels; /* image_size^2 x 3 */
+	int32_t *ids;  /* MM_BATCH_TOKENS */
+	int *starts;   /* MM_BATCH_TOKENS + 1 */
+	int32_t *text; /* context_length: ids of one text */
+	bool caller;
+	pthread_t thread;
+} worker;
+
+struct mm_session
+{
+	const mm_model *model;
+	mm_session_options options;
+	mm_limits limits;
+	mm_poll poll;
+	char *block;
+	int workers;
+	worker worker[MAX_THREADS];
+};
+
+/* One call: what is to be done, and how far it is. */
+typedef struct job
+{
+	mm_session *session;
+	void (*run)(worker *w, struct job *job);
+	const mm_slice *inputs;
+	int n;
+	float *out; /* n x dims */
+	pthread_mutex_t mutex;
+
+	/* under the mutex */
+	int next;
+	int failed; /* the first input that failed, or n */
+	mm_error err;
+} job;
+
+static void
+take_scratch(const mm_model *model, mm_arena *arena, worker *w)
+{
+	size_t side = model->info.image_size;
+
+	w->scratch = model->architecture->take_scratch(model, arena);
+	w->pixels = mm_arena_floats(arena, side * side * 3);
+	w->ids = mm_arena_alloc(arena, sizeof(int32_t) * MM_BATCH_TOKENS);
+	w->starts = mm_arena_alloc(arena, sizeof(int) * (MM_BATCH_TOKENS + 1));
+	w->text = mm_arena_alloc(arena, sizeof(int32_t) * (model->info.context_length + 1));
+}
+
+mm_session *
+mm_session_create(const mm_model *model, const mm_session_options *opts, mm_error *err)
+{
+	mm_session *session = calloc(1, sizeof(mm_session));
+	mm_arena arena = {0};
+
+	if (session == NULL)
+	{
+		mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+		return NULL;
+	}
+	session->model = model;
+	session->options = opts ? *opts : (mm_session_options){0};
+	session->limits = mm_limits_resolve(&session->options.limits);
+	session->poll.interrupt = session->options.interrupt;
+	session->poll.interrupt_arg = session->options.interrupt_arg;
+	session->workers = session->options.threads;
+	if (session->workers < 1)
+		session->workers = 1;
+	if (session->workers > MAX_THREADS)
+		session->workers = MAX_THREADS;
+
+	/* twice the same walk: to measure, then to take */
+	for (int i = 0; i < session->workers; i++)
+		take_scratch(model, &arena, &session->worker[i]);
+	session->block = mm_arena_block(arena.used);
+	if (session->block == NULL)
+	{
+		free(session);
+		mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+		return NULL;
+	}
+	arena = (mm_arena){.base = session->block};
+	for (int i = 0; i < session->workers; i++)
+	{
+		take_scratch(model, &arena, &session->worker[i]);
+		session->worker[i].caller = i == 0;
+	}
+	return session;
+}
+
+void
+mm_session_free(mm_session *session)
+{
+	if (session == NULL)
+		return;
+	free(session->block);
+	free(session);
+}
+
+/* Keeps the failure of the first input, whichever worker met it first. */
+static void
+job_failed(job *job, int input, const mm_error *err)
+{
+	pthread_mutex_lock(&job->mutex);
+	if (input < job->failed)
+	{
+		job->failed = input;
+		job->err = *err;
+	}
+	pthread_mutex_unlock(&job->mutex);
+}
+
+/*
+ * The next inputs, at most "most"; 0 when there is nothing left to do.  After a
+ * failure the inputs before it still get done, in case one of them fails too.
+ */
+static int
+take_inputs(job *job, int most, int *first)
+{
+	int n;
+
+	pthread_mutex_lock(&job->mutex);
+	*first = job->next;
+	n = job->failed - job->next;
+	n = n < 0 ? 0 : n > most ? most : n;
+	job->next += n;
+	pthread_mutex_unlock(&job->mutex);
+	return n;
+}
+
+static mm_run
+run_of(const worker *w, const job *job)
+{
+	return (mm_run){
+		.ops = job->session->model->ops, .poll = &job->session->poll, .caller = w->caller};
+}
+
+static void *
+thread_main(void *arg)
+{
+	worker *w = arg;
+
+	w->job->run(w, w->job);
+	return NULL;
+}
+
+/*
+ * Threads are born with every signal blocked: those of the process belong to
+ * the caller's.  Where one cannot be started the others do its work.
+ */
+static int
+start_threads(mm_session *session, job *job, int wanted)
+{
+	sigset_t all, saved;
+	int started = 0;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_BLOCK, &all, &saved);
+	for (int i = 1; i < wanted; i++)
+	{
+		worker *w = &session->worker[i];
+
+		w->job = job;
+		if (pthread_create(&w->thread, NULL, thread_main, w) != 0)
+			break;
+		started++;
+	}
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	return started;
+}
+
+static mm_status
+run_job(mm_session *session, job *job, int *failed, mm_error *err)
+{
+	int wanted = job->n < session->workers ? job->n : session->workers;
+	int started;
+
+	job->session = session;
+	job->failed = job->n;
+	pthread_mutex_init(&job->mutex, NULL);
+	atomic_store(&session->poll.canceled, false);
+	started = start_threads(session, job, wanted);
+	job->run(&session->worker[0], job);
+	for (int i = 1; i <= started; i++)
+		pthread_join(session->worker[i].thread, NULL);
+	pthread_mutex_destroy(&job->mutex);
+
+	if (failed)
+		*failed = job->failed < job->n ? job->failed : -1;
+	if (atomic_load(&session->poll.canceled))
+		return mm_fail(err, MM_ERR_CANCELED, "canceled");
+	if (job->failed < job->n)
+	{
+		if (err)
+			*err = job->err;
+		return job->err.status;
+	}
+	return MM_OK;
+}
+
+static mm_status
+tokenize_text(const mm_session *session, mm_slice text, int32_t *ids, int *n, mm_error *err)
+{
+	if (text.len > session->limits.max_text_bytes)
+	{
+		mm_fail(err, MM_ERR_LIMIT, "text is too long");
+		mm_fail_detail(err, "%zu bytes, where %zu are allowed", text.len,
+					   session->limits.max_text_bytes);
+		return MM_ERR_LIMIT;
+	}
+	return session->model->architecture->tokenize(session->model, text, ids, n, err);
+}
+
+/* Texts first to first + n - 1, whose tokens fit into one batch. */
+static void
+forward_batch(worker *w, job *job, int first, int n)
+{
+	const mm_model *model = job->session->model;
+	mm_run run = run_of(w, job);
+	mm_token_batch batch = {.n = n, .ids = w->ids, .starts = w->starts};
+
+	if (n > 0)
+		model->architecture->forward_texts(model, w->scratch, &run, &batch,
+										   job->out + (size_t) first * model->info.dims);
+}
+
+/* Tokenize until a batch is full, compute it, go on. */
+static void
+run_texts(worker *w, job *job)
+{
+	const mm_session *session = job->session;
+	mm_run run = run_of(w, job);
+	int first, taken;
+
+	while ((taken = take_inputs(job, 16, &first)) > 0)
+	{
+		int begin = first; /* of the batch being filled */
+		int tokens = 0;
+
+		for (int i = first; i < first + taken; i++)
+		{
+			mm_error err;
+			int n;
+
+			if (mm_canceled(&run))
+				return;
+			if (tokenize_text(session, job->inputs[i], w->text, &n, &err) != MM_OK)
+			{
+				job_failed(job, i, &err);
+				return;
+			}
+			if (tokens + n > MM_BATCH_TOKENS)
+			{
+				forward_batch(w, job, begin, i - begin);
+				begin = i;
+				tokens = 0;
+			}
+			memcpy(w->ids + tokens, w->text, sizeof(int32_t) * n);
+			w->starts[i - begin] = tokens;
+			tokens += n;
+			w->starts[i - begin + 1] = tokens;
+		}
+		forward_batch(w, job, begin, first + taken - begin);
+	}
+}
+
+static mm_status
+load_pixels(const mm_session *session, mm_slice bytes, mm_layout layout, float *pixels,
+			mm_error *err)
+{
+	mm_image img;
+	mm_status status = mm_image_decode(bytes, &session->limits, &img, err);
+
+	if (status != MM_OK)
+		return status;
+	status = mm_transform_apply(&session->model->transform, &img, layout, pixels, err);
+	mm_image_free(&img);
+	return status;
+}
+
+static void
+run_images(worker *w, job *job)
+{
+	const mm_model *model = job->session->model;
+	mm_run run = run_of(w, job);
+	int i;
+
+	while (take_inputs(job, 1, &i) > 0)
+	{
+		mm_error err;
+
+		if (mm_canceled(&run))
+			return;
+		if (load_pixels(job->session, job->inputs[i], MM_LAYOUT_HWC, w->pixels, &err) != MM_OK)
+		{
+			job_failed(job, i, &err);
+			return;
+		}
+		if (model->architecture->forward_image(model, w->scratch, &run, w->pixels,
+											   job->out + (size_t) i * model->info.dims) != MM_OK)
+			return;
+	}
+}
+
+static mm_status
+require_tower(int present, const char *which, mm_error *err)
+{
+	return present ? MM_OK : mm_fail(err, MM_ERR_UNSUPPORTED, "model has no %s tower", which);
+}
+
+mm_status
+mm_encode_texts(mm_session *session, const mm_slice *texts, int n, float *out, int *failed,
+				mm_error *err)
+{
+	job job = {.run = run_texts, .inputs = texts, .n = n, .out = out};
+	mm_status status = require_tower(session->model->info.context_length, "text", err);
+
+	return status != MM_OK ? status : run_job(session, &job, failed, err);
+}
+
+mm_status
+mm_encode_images(mm_session *session, const mm_slice *images, int n, float *out, int *failed,
+				 mm_error *err)
+{
+	job job = {.run = run_images, .inputs = images, .n = n, .out = out};
+	mm_status status = require_tower(session->model->info.image_size, "image", err);
+
+	return status != MM_OK ? status : run_job(session, &job, failed, err);
+}
+
+mm_status
+mm_tokenize(mm_session *session, mm_slice text, int32_t *ids, int *n, mm_error *err)
+{
+	mm_status status = require_tower(session->model->info.context_length, "text", err);
+
+	return status != MM_OK ? status : tokenize_text(session, text, ids, n, err);
+}
+
+mm_status
+mm_preprocess(mm_session *session, mm_slice image, float *out, mm_error *err)
+{
+	mm_status status = require_tower(session->model->info.image_size, "image", err);
+
+	return status != MM_OK ? status : load_pixels(session, image, MM_LAYOUT_CHW, out, err);
+}
+
+mm_status
+mm_image_features(mm_session *session, mm_slice image, float *pooled, float *logits, mm_error *err)
+{
+	const mm_model *model = session->model;
+	float *embedding;
+	const float *p, *l;
+	mm_status status;
+
+	if (model->pooled_dims == 0)
+		return mm_fail(err, MM_ERR_UNSUPPORTED, "model has no image classifier");
+	embedding = malloc(sizeof(float) * model->info.dims);
+	if (embedding == NULL)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	status = mm_encode_images(session, &image, 1, embedding, NULL, err);
+	free(embedding);
+	if (status != MM_OK)
+		return status;
+	model->architecture->features(model, session->worker[0].scratch, &p, &l);
+	if (pooled)
+		memcpy(pooled, p, sizeof(float) * model->pooled_dims);
+	if (logits)
+		memcpy(logits, l, sizeof(float) * model->logit_dims);
+	return MM_OK;
+}

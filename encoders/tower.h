@@ -1,0 +1,55 @@
+/*-------------------------------------------------------------------------
+ *
+ * tower.h
+ *	  What towers and models have in common: the tables of architectures, and
+ *	  how a call polls for interrupts.
+ *
+ * A model is made of an image tower and a text tower.  Weights (struct
+ * mm_bert, mm_efficientnet) are pointers into the model's file and read-only;
+ * run state is scratch of a session's worker.  A new architecture is one file
+ * and one row in model.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef MM_TOWER_H
+#define MM_TOWER_H
+
+#include <cjson/cJSON.h>
+#include <stdatomic.h>
+
+#include "arena.h"
+#include "mm_encoders.h"
+#include "ops.h"
+#include "safetensors.h"
+
+/*
+ * Interrupts: the callback is the caller's and runs on its thread alone; other
+ * workers look at the flag.
+ */
+typedef struct mm_poll
+{
+	mm_interrupt_fn interrupt;
+	void *interrupt_arg;
+	atomic_bool canceled;
+} mm_poll;
+
+/* What a tower gets to run: kernels, polling, and whose thread this is. */
+typedef struct mm_run
+{
+	const mm_ops *ops;
+	mm_poll *poll;
+	bool caller; /* on the caller's thread */
+} mm_run;
+
+/* True when the call is to end. */
+static inline bool
+mm_canceled(const mm_run *run)
+{
+	mm_poll *poll = run->poll;
+
+	if (run->caller && poll->interrupt && poll->interrupt(poll->interrupt_arg))
+		atomic_store(&poll->canceled, true);
+	return atomic_load_explicit(&poll->canceled, memory_order_relaxed);
+}
+
+#endif /* MM_TOWER_H */

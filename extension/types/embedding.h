@@ -88,8 +88,8 @@ embedding_view(Datum d, EmbeddingView *view)
 	const char *body;
 	uint16 dims;
 
-	/* Spare the call in the common case: one branch on the header byte. */
-	if (unlikely(VARATT_IS_EXTENDED(stored) && !VARATT_IS_SHORT(stored)))
+	/* Spare the call in the common case. */
+	if (unlikely(VARATT_IS_COMPRESSED(stored) || VARATT_IS_EXTERNAL(stored)))
 		plain = pg_detoast_datum_packed(stored);
 	view->copy = plain == stored ? NULL : plain;
 

@@ -22,6 +22,27 @@
 #endif
 
 /*
+ * We compile with hidden visibility, as PostgreSQL 16 and later do for all
+ * extensions.  Before, PGDLLEXPORT meant nothing outside Windows and SQL
+ * functions were not marked with it: give both the meaning that they have now.
+ */
+#if PG_VERSION_NUM < 160000 && defined(__GNUC__)
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name)                                                                  \
+	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                               \
+	extern PGDLLEXPORT const Pg_finfo_record *pg_finfo_##name(void);                               \
+	const Pg_finfo_record *pg_finfo_##name(void)                                                   \
+	{                                                                                              \
+		static const Pg_finfo_record record = {1};                                                 \
+                                                                                                   \
+		return &record;                                                                            \
+	}                                                                                              \
+	extern int mm_no_such_variable
+#endif
+
+/*
  * mm_ereturn(fcinfo, dummy, ...)
  *		Report an error of an input function.
  *

@@ -82,8 +82,11 @@ SELECT NULL::embedding IS NULL AS is_null, embedding_dims(NULL) IS NULL AS dims_
 -- Arrays of embeddings.
 SELECT unnest('{"[1,2,3]", "[4,5,6]", NULL}'::embedding[]);
 
--- Every SQL object of the type has a comment.
+-- Every SQL object of the extension has a comment (array types cannot have one
+-- of their own in a script).
 SELECT pg_describe_object(d.classid, d.objid, 0)
 FROM pg_depend d JOIN pg_extension x ON d.refobjid = x.oid
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND x.extname = 'mmodal'
-	AND obj_description(d.objid, (SELECT relname FROM pg_class c WHERE c.oid = d.classid)) IS NULL;
+	AND obj_description(d.objid, (SELECT relname FROM pg_class c WHERE c.oid = d.classid)) IS NULL
+	AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = d.objid AND d.classid = 'pg_type'::regclass
+		AND t.typcategory = 'A');

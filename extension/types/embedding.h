@@ -74,7 +74,7 @@ embedding_size(int dims, MmElem elem)
 /*
  * Raise XX001: the bytes of a stored embedding contradict its own header.
  */
-extern void embedding_corrupted(void) pg_attribute_noreturn();
+extern _Noreturn void embedding_corrupted(void);
 
 /*
  * View the embedding in d without copying it where it is stored plainly.
@@ -162,7 +162,7 @@ extern void embedding_check_dims(int dims);
 extern void embedding_check_finite(float value);
 
 /* Raise 22000 for operands of different dimensions. */
-extern void embedding_dims_mismatch(int a, int b) pg_attribute_noreturn();
+extern _Noreturn void embedding_dims_mismatch(int a, int b);
 
 /*
  * The tag of a result made of two values: what both say, or what one says and

@@ -39,9 +39,9 @@ typedef struct MmComputeApi
 	mm_image_format (*image_sniff)(const void *data, size_t len);
 	const char *(*image_format_name)(mm_image_format format);
 
-	bool (*simd_available)(mm_simd level);
-	mm_simd (*simd_best)(void);
-	const char *(*simd_name)(mm_simd level);
+	bool (*isa_available)(mm_isa level);
+	mm_isa (*isa_best)(void);
+	const char *(*isa_name)(mm_isa level);
 	const char *(*blas_description)(void);
 } MmComputeApi;
 

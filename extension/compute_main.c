@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 
+#include "compat.h"
 #include "compute.h"
 
 PG_MODULE_MAGIC;
@@ -29,9 +30,9 @@ static const MmComputeApi api = {
 	.preprocess = mm_preprocess,
 	.image_sniff = mm_image_sniff,
 	.image_format_name = mm_image_format_name,
-	.simd_available = mm_simd_available,
-	.simd_best = mm_simd_best,
-	.simd_name = mm_simd_name,
+	.isa_available = mm_isa_available,
+	.isa_best = mm_isa_best,
+	.isa_name = mm_isa_name,
 	.blas_description = mm_blas_description,
 };
 

@@ -354,3 +354,180 @@ CREATE AGGREGATE avg(embedding) (
 	PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE avg(embedding) IS 'mean, element by element, accumulated in double precision; elements of the result are float32';
+
+--
+-- Encoders: pictures and texts to embeddings
+--
+
+CREATE FUNCTION clip_cost_support(internal) RETURNS internal
+	AS 'MODULE_PATHNAME' LANGUAGE C STRICT;
+COMMENT ON FUNCTION clip_cost_support(internal) IS
+	'planner support: an encoding costs milliseconds, once a query for arguments without columns';
+
+CREATE FUNCTION clip_embed(text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(text) IS
+	'embedding of a text in a model''s joint space, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed(text, model text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_text' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(text, text) IS
+	'embedding of a text in a model''s joint space, by the named model';
+
+CREATE FUNCTION clip_embed(bytea) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(bytea) IS
+	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed(bytea, model text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(bytea, text) IS
+	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the named model';
+
+CREATE FUNCTION clip_embed(text[]) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_text_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(text[]) IS
+	'embeddings of texts, in batches, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed(text[], model text) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_text_array' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(text[], text) IS
+	'embeddings of texts, in batches, by the named model';
+
+CREATE FUNCTION clip_embed(bytea[]) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_image_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(bytea[]) IS
+	'embeddings of pictures (JPEG, PNG, BMP), in batches, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed(bytea[], model text) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_image_array' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed(bytea[], text) IS
+	'embeddings of pictures (JPEG, PNG, BMP), in batches, by the named model';
+
+-- The same by name, for clients whose parameters have no type.
+
+CREATE FUNCTION clip_embed_text(text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_text(text) IS
+	'embedding of a text in a model''s joint space, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed_text(text, model text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_text' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_text(text, text) IS
+	'embedding of a text in a model''s joint space, by the named model';
+
+CREATE FUNCTION clip_embed_image(bytea) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_image(bytea) IS
+	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed_image(bytea, model text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_image(bytea, text) IS
+	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the named model';
+
+-- For bulk loads: NULL and a WARNING for data that cannot be encoded.
+
+CREATE FUNCTION clip_embed_or_null(text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_text_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(text) IS
+	'embedding of a text in a model''s joint space, or NULL and a warning, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed_or_null(text, model text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_text_or_null' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(text, text) IS
+	'embedding of a text in a model''s joint space, or NULL and a warning, by the named model';
+
+CREATE FUNCTION clip_embed_or_null(bytea) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_image_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(bytea) IS
+	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, or NULL and a warning, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed_or_null(bytea, model text) RETURNS embedding
+	AS 'MODULE_PATHNAME', 'clip_embed_image_or_null' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(bytea, text) IS
+	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, or NULL and a warning, by the named model';
+
+CREATE FUNCTION clip_embed_or_null(text[]) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_text_array_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(text[]) IS
+	'embeddings of texts, in batches, NULL and a warning for each that fails, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed_or_null(text[], model text) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_text_array_or_null' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(text[], text) IS
+	'embeddings of texts, in batches, NULL and a warning for each that fails, by the named model';
+
+CREATE FUNCTION clip_embed_or_null(bytea[]) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_image_array_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(bytea[]) IS
+	'embeddings of pictures (JPEG, PNG, BMP), in batches, NULL and a warning for each that fails, by the model of mmodal.model';
+
+CREATE FUNCTION clip_embed_or_null(bytea[], model text) RETURNS embedding[]
+	AS 'MODULE_PATHNAME', 'clip_embed_image_array_or_null' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_embed_or_null(bytea[], text) IS
+	'embeddings of pictures (JPEG, PNG, BMP), in batches, NULL and a warning for each that fails, by the named model';
+
+-- A picture against texts
+
+CREATE FUNCTION clip_logits(image bytea, texts text[]) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'clip_logits' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_logits(bytea, text[]) IS
+	'logit scale times cosine of a picture and each text, by the model of mmodal.model';
+
+CREATE FUNCTION clip_logits(image bytea, texts text[], model text) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'clip_logits' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_logits(bytea, text[], text) IS
+	'logit scale times cosine of a picture and each text, by the named model';
+
+CREATE FUNCTION clip_probs(image bytea, texts text[]) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'clip_probs' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_probs(bytea, text[]) IS
+	'softmax of clip_logits over the texts, by the model of mmodal.model';
+
+CREATE FUNCTION clip_probs(image bytea, texts text[], model text) RETURNS real[]
+	AS 'MODULE_PATHNAME', 'clip_probs' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_probs(bytea, text[], text) IS
+	'softmax of clip_logits over the texts, by the named model';
+
+CREATE FUNCTION clip_classify(image bytea, labels text[], top_k int DEFAULT 5,
+		template text DEFAULT 'a photo of a {}', model text DEFAULT NULL)
+	RETURNS TABLE (label text, probability real, logit real)
+	AS 'MODULE_PATHNAME', 'clip_classify' LANGUAGE C STABLE PARALLEL SAFE COST 100000 ROWS 5
+	SUPPORT clip_cost_support;
+COMMENT ON FUNCTION clip_classify(bytea, text[], int, text, text) IS
+	'zero-shot classification: the labels that fit a picture best, with their probabilities';
+
+-- Looking inside
+
+CREATE FUNCTION clip_tokenize(text) RETURNS int[]
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION clip_tokenize(text) IS
+	'token ids of a text as the text tower sees them, by the model of mmodal.model';
+
+CREATE FUNCTION clip_tokenize(text, model text) RETURNS int[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION clip_tokenize(text, text) IS
+	'token ids of a text as the text tower sees them, by the named model';
+
+CREATE FUNCTION clip_preprocess(bytea) RETURNS real[]
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION clip_preprocess(bytea) IS
+	'the tensor that the image tower sees: 3 x size x size, channel-major, by the model of mmodal.model';
+
+CREATE FUNCTION clip_preprocess(bytea, model text) RETURNS real[]
+	AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000;
+COMMENT ON FUNCTION clip_preprocess(bytea, text) IS
+	'the tensor that the image tower sees: 3 x size x size, channel-major, by the named model';
+
+CREATE FUNCTION mmodal_models(OUT name text, OUT architecture text, OUT dims int, OUT image_size int,
+		OUT context_length int, OUT parameters bigint, OUT bytes bigint, OUT path text)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000 ROWS 5;
+COMMENT ON FUNCTION mmodal_models() IS
+	'the model directories below mmodal.model_path; the path is shown to members of pg_read_all_settings';
+
+CREATE FUNCTION mmodal_version() RETURNS text
+	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION mmodal_version() IS
+	'versions of the extension, PostgreSQL, FAISS and BLAS, and the instruction set in use';

@@ -16,6 +16,7 @@
 #include "nodes/pg_list.h"
 #include "utils/array.h"
 
+#include "compat.h"
 #include "compute.h"
 
 /* A model directory that this backend has opened. */

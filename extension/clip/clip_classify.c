@@ -16,7 +16,6 @@
 #include "utils/builtins.h"
 
 #include "clip.h"
-#include "compat.h"
 #include "distance/distance.h"
 
 PG_FUNCTION_INFO_V1(clip_logits);

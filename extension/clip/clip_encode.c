@@ -61,8 +61,8 @@ cache_create(ClipCache *cache)
 {
 	HASHCTL ctl = {0};
 
-	cache->context = AllocSetContextCreate(TopMemoryContext, "mmodal embedding cache",
-										   ALLOCSET_DEFAULT_SIZES);
+	cache->context =
+		AllocSetContextCreate(TopMemoryContext, "mmodal embedding cache", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = sizeof(CacheKey);
 	ctl.entrysize = sizeof(CacheEntry);
 	ctl.hcxt = cache->context;

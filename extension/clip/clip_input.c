@@ -11,8 +11,6 @@
 #include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
 
-#include "compat.h"
-
 #include "clip.h"
 
 /*
@@ -83,8 +81,7 @@ clip_try_text_slice(text *t, mm_slice *slice, mm_error *err)
 	if (format != MM_IMAGE_UNKNOWN)
 	{
 		err->status = MM_ERR_INVALID_ARGUMENT;
-		snprintf(err->message, sizeof(err->message),
-				 "text is the hexadecimal form of a %s picture",
+		snprintf(err->message, sizeof(err->message), "text is the hexadecimal form of a %s picture",
 				 mm_compute()->image_format_name(format));
 		snprintf(err->detail, sizeof(err->detail),
 				 "An untyped literal or parameter is taken for text.");

@@ -20,7 +20,6 @@
 #include "utils/builtins.h"
 
 #include "clip.h"
-#include "compat.h"
 #include "distance/distance.h"
 
 PG_FUNCTION_INFO_V1(clip_tokenize);
@@ -107,10 +106,10 @@ static void
 put_model(ReturnSetInfo *rsinfo, const mm_model_info *info, bool show_path)
 {
 	Datum values[8] = {
-		CStringGetTextDatum(info->name),    CStringGetTextDatum(info->architecture),
-		Int32GetDatum(info->dims),          Int32GetDatum(info->image_size),
+		CStringGetTextDatum(info->name),     CStringGetTextDatum(info->architecture),
+		Int32GetDatum(info->dims),           Int32GetDatum(info->image_size),
 		Int32GetDatum(info->context_length), Int64GetDatum(info->parameters),
-		Int64GetDatum(info->bytes),         CStringGetTextDatum(info->path),
+		Int64GetDatum(info->bytes),          CStringGetTextDatum(info->path),
 	};
 	bool nulls[8] = {false};
 
@@ -185,8 +184,7 @@ mmodal_version(PG_FUNCTION_ARGS)
 {
 	const MmComputeApi *api = mm_compute();
 
-	PG_RETURN_TEXT_P(cstring_to_text(
-		psprintf("mmodal %s, PostgreSQL %s, FAISS not built in, %s, SIMD %s (of %s)", MMODAL_VERSION,
-				 PG_VERSION, api->blas_description(), mm_kernels->name,
-				 api->simd_name(api->simd_best()))));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf(
+		"mmodal %s, PostgreSQL %s, FAISS not built in, %s, SIMD %s (of %s)", MMODAL_VERSION,
+		PG_VERSION, api->blas_description(), mm_kernels->name, api->isa_name(api->isa_best()))));
 }

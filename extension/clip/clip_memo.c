@@ -20,7 +20,6 @@
 #include "nodes/nodeFuncs.h"
 #include "nodes/primnodes.h"
 #include "utils/datum.h"
-#include "compat.h"
 
 #include "clip.h"
 

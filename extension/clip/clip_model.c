@@ -179,7 +179,8 @@ check_model_name(const char *name)
 		ok = isalnum((unsigned char) name[i]) || strchr("._-@+", name[i]) != NULL;
 	if (!ok)
 		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("invalid model name \"%s\"", name),
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid model name \"%s\"", name),
 				 errdetail("A model name has 1 to %d letters, digits and ._-@+ and does not begin "
 						   "with a dot.",
 						   CLIP_MODEL_NAME_MAX)));
@@ -238,7 +239,8 @@ may_map_weights(const char *dir)
 	if (strncmp(dir, installed, strlen(installed)) != 0)
 		return false;
 	snprintf(weights, sizeof(weights), "%s/model.safetensors", dir);
-	return stat(weights, &st) == 0 && S_ISREG(st.st_mode) && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+	return stat(weights, &st) == 0 && S_ISREG(st.st_mode) &&
+		   (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
 /*
@@ -262,8 +264,8 @@ close_model(ClipModel *entry)
 	pfree(entry);
 }
 
-static mm_simd
-encoder_simd(void)
+static mm_isa
+encoder_isa(void)
 {
 	switch ((MmSimdLevel) mm_guc_simd)
 	{
@@ -308,7 +310,7 @@ open_model(const char *name)
 	entry->max_text_size = mm_guc_max_text_size;
 	entry->checked = GetCurrentStatementStartTimestamp();
 	model_options.map_weights = may_map_weights(entry->dir);
-	model_options.simd = encoder_simd();
+	model_options.isa = encoder_isa();
 	session_options.interrupt = interrupt_pending;
 	session_options.threads = entry->threads;
 	session_options.limits.max_image_bytes = (size_t) mm_guc_max_image_size * 1024;

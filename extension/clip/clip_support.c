@@ -20,7 +20,6 @@
 #include "utils/selfuncs.h"
 
 #include "clip.h"
-#include "compat.h"
 
 PG_FUNCTION_INFO_V1(clip_cost_support);
 

@@ -48,31 +48,31 @@ COMMENT ON TYPE embedding IS 'vector of 1 to 16000 finite elements: embedding(di
 -- Casts.  From arrays and to them on assignment only: none is implicit.
 
 CREATE FUNCTION embedding(embedding, integer, boolean) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 70;
 COMMENT ON FUNCTION embedding(embedding, integer, boolean) IS 'check dimensions and convert elements as the type modifier says';
 
 CREATE FUNCTION array_to_embedding(real[], integer, boolean) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 30;
 COMMENT ON FUNCTION array_to_embedding(real[], integer, boolean) IS 'convert real[] to embedding';
 
 CREATE FUNCTION array_to_embedding(double precision[], integer, boolean) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION array_to_embedding(double precision[], integer, boolean) IS 'convert double precision[] to embedding';
 
 CREATE FUNCTION array_to_embedding(integer[], integer, boolean) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION array_to_embedding(integer[], integer, boolean) IS 'convert integer[] to embedding';
 
 CREATE FUNCTION array_to_embedding(numeric[], integer, boolean) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+	AS 'MODULE_PATHNAME', 'array_to_embedding' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION array_to_embedding(numeric[], integer, boolean) IS 'convert numeric[] to embedding';
 
 CREATE FUNCTION embedding_to_float4(embedding) RETURNS real[]
-	AS 'MODULE_PATHNAME', 'embedding_to_float4' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'embedding_to_float4' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION embedding_to_float4(embedding) IS 'convert embedding to real[]';
 
 CREATE FUNCTION embedding_from_bytes(bytea, text) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_from_bytes' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+	AS 'MODULE_PATHNAME', 'embedding_from_bytes' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION embedding_from_bytes(bytea, text) IS 'make an embedding of raw little-endian float32 or float16 elements';
 
 CREATE CAST (embedding AS embedding)
@@ -106,37 +106,38 @@ CREATE FUNCTION embedding_dims(embedding) RETURNS integer
 COMMENT ON FUNCTION embedding_dims(embedding) IS 'number of dimensions';
 
 CREATE FUNCTION embedding_norm(embedding) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'embedding_norm' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_norm' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 30;
 COMMENT ON FUNCTION embedding_norm(embedding) IS 'Euclidean norm';
 
 CREATE FUNCTION l2_normalize(embedding) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_l2_normalize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 30;
+	AS 'MODULE_PATHNAME', 'embedding_l2_normalize' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION l2_normalize(embedding) IS 'divide by the Euclidean norm; a zero vector stays as it is';
 
 CREATE FUNCTION subvector(embedding, start integer, count integer) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_subvector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 2;
+	AS 'MODULE_PATHNAME', 'embedding_subvector' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
 COMMENT ON FUNCTION subvector(embedding, start integer, count integer) IS 'count elements from the start-th on, counted from 1';
 
--- Distances.  Costs are those of some 500 dimensions.
+-- Distances.  Costs, here and elsewhere, are those of some 500 dimensions,
+-- measured against a comparison of integers.
 
 CREATE FUNCTION l2_distance(embedding, embedding) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'embedding_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+	AS 'MODULE_PATHNAME', 'embedding_l2_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION l2_distance(embedding, embedding) IS 'Euclidean distance';
 
 CREATE FUNCTION inner_product(embedding, embedding) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'embedding_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+	AS 'MODULE_PATHNAME', 'embedding_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION inner_product(embedding, embedding) IS 'inner product';
 
 CREATE FUNCTION negative_inner_product(embedding, embedding) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'embedding_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+	AS 'MODULE_PATHNAME', 'embedding_negative_inner_product' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION negative_inner_product(embedding, embedding) IS 'inner product with its sign changed: smaller is nearer';
 
 CREATE FUNCTION cosine_distance(embedding, embedding) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'embedding_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+	AS 'MODULE_PATHNAME', 'embedding_cosine_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION cosine_distance(embedding, embedding) IS '1 - cosine of the angle; NaN for a zero vector';
 
 CREATE FUNCTION l1_distance(embedding, embedding) RETURNS double precision
-	AS 'MODULE_PATHNAME', 'embedding_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5;
+	AS 'MODULE_PATHNAME', 'embedding_l1_distance' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION l1_distance(embedding, embedding) IS 'taxicab distance';
 
 CREATE OPERATOR <-> (
@@ -166,15 +167,15 @@ COMMENT ON OPERATOR <+> (embedding, embedding) IS 'taxicab distance';
 -- Arithmetic, element by element.
 
 CREATE FUNCTION embedding_add(embedding, embedding) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'embedding_add' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 90;
 COMMENT ON FUNCTION embedding_add(embedding, embedding) IS 'sum, element by element';
 
 CREATE FUNCTION embedding_sub(embedding, embedding) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'embedding_sub' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 90;
 COMMENT ON FUNCTION embedding_sub(embedding, embedding) IS 'difference, element by element';
 
 CREATE FUNCTION embedding_mul(embedding, embedding) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 20;
+	AS 'MODULE_PATHNAME', 'embedding_mul' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 90;
 COMMENT ON FUNCTION embedding_mul(embedding, embedding) IS 'product, element by element';
 
 CREATE FUNCTION embedding_concat(embedding, embedding) RETURNS embedding
@@ -234,11 +235,11 @@ CREATE FUNCTION embedding_cmp(embedding, embedding) RETURNS integer
 COMMENT ON FUNCTION embedding_cmp(embedding, embedding) IS 'less, equal or greater: -1, 0 or 1';
 
 CREATE FUNCTION embedding_hash(embedding) RETURNS integer
-	AS 'MODULE_PATHNAME', 'embedding_hash' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_hash' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION embedding_hash(embedding) IS 'hash';
 
 CREATE FUNCTION embedding_hash_extended(embedding, bigint) RETURNS bigint
-	AS 'MODULE_PATHNAME', 'embedding_hash_extended' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_hash_extended' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION embedding_hash_extended(embedding, bigint) IS 'seeded 64-bit hash';
 
 CREATE OPERATOR < (
@@ -308,11 +309,11 @@ COMMENT ON OPERATOR CLASS embedding_hash_ops USING hash IS 'equality of embeddin
 -- Aggregates.
 
 CREATE FUNCTION embedding_accum(internal, embedding) RETURNS internal
-	AS 'MODULE_PATHNAME', 'embedding_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_accum' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 30;
 COMMENT ON FUNCTION embedding_accum(internal, embedding) IS 'transition function of sum and avg';
 
 CREATE FUNCTION embedding_combine(internal, internal) RETURNS internal
-	AS 'MODULE_PATHNAME', 'embedding_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_combine' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 30;
 COMMENT ON FUNCTION embedding_combine(internal, internal) IS 'combine function of sum and avg';
 
 CREATE FUNCTION embedding_serialize(internal) RETURNS bytea
@@ -324,11 +325,11 @@ CREATE FUNCTION embedding_deserialize(bytea, internal) RETURNS internal
 COMMENT ON FUNCTION embedding_deserialize(bytea, internal) IS 'deserialisation function of sum and avg';
 
 CREATE FUNCTION embedding_sum_final(internal) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_sum_final' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_sum_final' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION embedding_sum_final(internal) IS 'final function of sum';
 
 CREATE FUNCTION embedding_avg_final(internal) RETURNS embedding
-	AS 'MODULE_PATHNAME', 'embedding_avg_final' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 15;
+	AS 'MODULE_PATHNAME', 'embedding_avg_final' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION embedding_avg_final(internal) IS 'final function of avg';
 
 CREATE AGGREGATE sum(embedding) (

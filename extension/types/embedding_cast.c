@@ -12,7 +12,6 @@
 #include "utils/builtins.h"
 #include "utils/float.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 
 #include "embedding.h"
 
@@ -43,21 +42,37 @@ float8_to_float4(double value)
 	return narrow;
 }
 
-static float
-array_item_to_float(Datum item, Oid type)
+/*
+ * The count elements of an array without NULLs, as float32.  Those of fixed
+ * width lie side by side.
+ */
+static void
+array_to_floats(ArrayType *array, int count, float *out)
 {
-	switch (type)
+	const void *data = ARR_DATA_PTR(array);
+	Datum *items;
+
+	switch (ARR_ELEMTYPE(array))
 	{
 		case FLOAT4OID:
-			return DatumGetFloat4(item);
+			memcpy(out, data, (Size) count * sizeof(float4));
+			break;
 		case FLOAT8OID:
-			return float8_to_float4(DatumGetFloat8(item));
+			for (int i = 0; i < count; i++)
+				out[i] = float8_to_float4(((const float8 *) data)[i]);
+			break;
 		case INT4OID:
-			return (float) DatumGetInt32(item);
+			for (int i = 0; i < count; i++)
+				out[i] = (float) ((const int32 *) data)[i];
+			break;
 		case NUMERICOID:
-			return float8_to_float4(DatumGetFloat8(DirectFunctionCall1(numeric_float8, item)));
+			deconstruct_array(array, NUMERICOID, -1, false, TYPALIGN_INT, &items, NULL, &count);
+			for (int i = 0; i < count; i++)
+				out[i] =
+					float8_to_float4(DatumGetFloat8(DirectFunctionCall1(numeric_float8, items[i])));
+			break;
 		default:
-			elog(ERROR, "unexpected array element type %u", type);
+			elog(ERROR, "unexpected array element type %u", ARR_ELEMTYPE(array));
 	}
 }
 
@@ -75,32 +90,20 @@ array_to_embedding(PG_FUNCTION_ARGS)
 {
 	ArrayType *array = PG_GETARG_ARRAYTYPE_P(0);
 	int32 typmod = PG_GETARG_INT32(1);
-	Oid type = ARR_ELEMTYPE(array);
+	int count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	Embedding *e;
-	Datum *items;
-	int count;
-	int16 length;
-	bool by_value;
-	char align;
 
 	if (ARR_NDIM(array) > 1)
 		ereport(ERROR, (errcode(ERRCODE_DATA_EXCEPTION), errmsg("array must be 1-D")));
 	if (ARR_HASNULL(array) && array_contains_nulls(array))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("array must not contain nulls")));
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	deconstruct_array(array, type, length, by_value, align, &items, NULL, &count);
-
 	embedding_check_dims(count);
 	embedding_check_typmod(typmod, count);
 	e = embedding_alloc(count, MM_FLOAT32, NULL);
+	array_to_floats(array, count, (float *) e->data);
 	for (int i = 0; i < count; i++)
-	{
-		float value = array_item_to_float(items[i], type);
-
-		embedding_check_finite(value);
-		embedding_set(e, i, value);
-	}
+		embedding_check_finite(((float *) e->data)[i]);
 	PG_RETURN_EMBEDDING_P(embedding_apply_typmod(e, typmod));
 }
 
@@ -113,14 +116,19 @@ Datum
 embedding_to_float4(PG_FUNCTION_ARGS)
 {
 	EmbeddingView view;
-	Datum *items;
+	ArrayType *array;
+	Size size;
 
 	embedding_view(PG_GETARG_DATUM(0), &view);
-	items = palloc(sizeof(Datum) * view.dims);
-	for (int i = 0; i < view.dims; i++)
-		items[i] = Float4GetDatum(embedding_get(&view, i));
-	PG_RETURN_ARRAYTYPE_P(
-		construct_array(items, view.dims, FLOAT4OID, sizeof(float4), true, TYPALIGN_INT));
+	size = ARR_OVERHEAD_NONULLS(1) + (Size) view.dims * sizeof(float4);
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = FLOAT4OID;
+	ARR_DIMS(array)[0] = view.dims;
+	ARR_LBOUND(array)[0] = 1;
+	embedding_to_floats(&view, (float *) ARR_DATA_PTR(array));
+	PG_RETURN_ARRAYTYPE_P(array);
 }
 
 /* The element type that the caller names, or 22023. */

@@ -103,6 +103,19 @@ embedding_mul(PG_FUNCTION_ARGS)
 	PG_RETURN_EMBEDDING_P(result);
 }
 
+/* Put all elements of a view into result from the start-th (from 0) on. */
+static void
+copy_elements(Embedding *result, int start, const EmbeddingView *view)
+{
+	Size width = mm_elem_size((MmElem) result->elem);
+
+	if (result->elem == view->elem)
+		memcpy(result->data + (Size) start * width, view->data, (Size) view->dims * width);
+	else
+		for (int i = 0; i < view->dims; i++)
+			embedding_set(result, start + i, embedding_get(view, i));
+}
+
 PG_FUNCTION_INFO_V1(embedding_concat);
 
 /*
@@ -122,10 +135,8 @@ embedding_concat(PG_FUNCTION_ARGS)
 	embedding_view(PG_GETARG_DATUM(1), &b);
 	tag = embedding_merge_tags(a.tag, b.tag);
 	result = embedding_alloc(a.dims + b.dims, a.elem == b.elem ? a.elem : MM_FLOAT32, &tag);
-	for (int i = 0; i < a.dims; i++)
-		embedding_set(result, i, embedding_get(&a, i));
-	for (int i = 0; i < b.dims; i++)
-		embedding_set(result, a.dims + i, embedding_get(&b, i));
+	copy_elements(result, 0, &a);
+	copy_elements(result, a.dims, &b);
 	PG_RETURN_EMBEDDING_P(result);
 }
 

@@ -23,6 +23,11 @@ ENCODERS = build/encoders/libmmencoders.a
 
 MODELS_DIR ?= models
 
+# For make installcheck, against an installed server that is running.
+REGRESS = --schedule=$(CURDIR)/tests/schedule
+REGRESS_OPTS = --load-extension=mmodal
+export PG_ABS_SRCDIR = $(CURDIR)
+
 PG_CONFIG := $(or $(PG_CONFIG),$(shell PG_CONFIG= scripts/find-pg-config))
 
 # Plain C, no LLVM needed; bitcode would only serve JIT inlining.

@@ -148,7 +148,7 @@ typedef struct EncodeState
 static char *
 element_context(const EncodeState *state, int element)
 {
-	return state->input->n > 1 ? psprintf("Element %d", element + 1) : NULL;
+	return state->input->n > 1 ? psprintf("Element %d of the array", element + 1) : NULL;
 }
 
 static mm_status

@@ -7,7 +7,9 @@
  */
 #include "postgres.h"
 
+#include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "port.h"
 
 #include "clip.h"
 
@@ -49,24 +51,37 @@ clip_is_data_error(const mm_error *err)
 	return status_row(err)->data;
 }
 
+/* Facts as a sentence: the encoders write them as a log line would have them. */
+static char *
+detail_sentence(const mm_error *err, const char *context)
+{
+	StringInfoData s;
+
+	initStringInfo(&s);
+	if (context != NULL)
+		appendStringInfoString(&s, context);
+	if (context != NULL && err->detail[0] != '\0')
+		appendStringInfoString(&s, ": ");
+	appendStringInfoString(&s, err->detail);
+	if (s.len == 0)
+		return NULL;
+	s.data[0] = pg_toupper((unsigned char) s.data[0]);
+	if (s.data[s.len - 1] != '.')
+		appendStringInfoChar(&s, '.');
+	return s.data;
+}
+
 void
 clip_report(int elevel, const mm_error *err, const char *context)
 {
 	const StatusRow *row = status_row(err);
+	char *detail;
 
 	/* Tells a statement timeout from a cancel, and a cancel from a shutdown. */
 	if (err->status == MM_ERR_CANCELED)
 		CHECK_FOR_INTERRUPTS();
 
-	if (context != NULL && err->detail[0] != '\0')
-		ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
-						 errdetail("%s: %s", context, err->detail),
-						 row->hint ? errhint("%s", row->hint) : 0));
-	else if (context != NULL || err->detail[0] != '\0')
-		ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
-						 errdetail("%s", context != NULL ? context : err->detail),
-						 row->hint ? errhint("%s", row->hint) : 0));
-	else
-		ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
-						 row->hint ? errhint("%s", row->hint) : 0));
+	detail = detail_sentence(err, context);
+	ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
+					 detail ? errdetail("%s", detail) : 0, row->hint ? errhint("%s", row->hint) : 0));
 }

@@ -30,8 +30,27 @@ typedef struct jpeg_errors
 	struct jpeg_error_mgr mgr;
 	jmp_buf escape;
 	char message[JMSG_LENGTH_MAX];
-	bool limit; /* our own limit, not a fault of the file */
+	mm_status status;
 } jpeg_errors;
+
+static mm_status
+status_of(int code)
+{
+	switch (code)
+	{
+		case JERR_OUT_OF_MEMORY:
+			return MM_ERR_NO_MEMORY;
+		case JERR_NO_BACKING_STORE: /* over max_memory_to_use */
+			return MM_ERR_LIMIT;
+		case JERR_BAD_PRECISION:
+		case JERR_SOF_UNSUPPORTED:
+		case JERR_CONVERSION_NOTIMPL:
+		case JERR_ARITH_NOTIMPL:
+			return MM_ERR_UNSUPPORTED;
+		default:
+			return MM_ERR_BAD_IMAGE;
+	}
+}
 
 static void
 error_exit(j_common_ptr cinfo)
@@ -39,6 +58,7 @@ error_exit(j_common_ptr cinfo)
 	jpeg_errors *errors = (jpeg_errors *) cinfo->err;
 
 	errors->mgr.format_message(cinfo, errors->message);
+	errors->status = status_of(errors->mgr.msg_code);
 	longjmp(errors->escape, 1);
 }
 
@@ -49,7 +69,10 @@ error_exit(j_common_ptr cinfo)
 static void
 emit_message(j_common_ptr cinfo, int level)
 {
-	if (level < 0 && cinfo->err->msg_code == JWRN_JPEG_EOF)
+	if (level >= 0)
+		return;
+	cinfo->err->num_warnings++;
+	if (cinfo->err->msg_code == JWRN_JPEG_EOF)
 		error_exit(cinfo);
 }
 
@@ -66,7 +89,7 @@ count_scans(j_common_ptr cinfo)
 
 	if (((j_decompress_ptr) cinfo)->input_scan_number > MAX_SCANS)
 	{
-		errors->limit = true;
+		errors->status = MM_ERR_LIMIT;
 		snprintf(errors->message, sizeof(errors->message), "more than %d scans", MAX_SCANS);
 		longjmp(errors->escape, 1);
 	}
@@ -93,12 +116,10 @@ decoder_init(jpeg_decoder *d)
 static mm_status
 decoder_failed(jpeg_decoder *d, mm_error *err)
 {
-	mm_status status = d->errors.limit ? MM_ERR_LIMIT : MM_ERR_BAD_IMAGE;
-
-	mm_fail(err, status, "could not decode JPEG picture");
+	mm_fail(err, d->errors.status, "could not decode JPEG picture");
 	mm_fail_detail(err, "%s", d->errors.message);
 	jpeg_destroy_decompress(&d->cinfo);
-	return status;
+	return d->errors.status;
 }
 
 static int
@@ -138,31 +159,75 @@ mm_jpeg_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 	header->orientation = orientation_of(&d.cinfo);
 	components = d.cinfo.num_components;
 	jpeg_destroy_decompress(&d.cinfo);
-	if (components != 1 && components != 3)
+	if (components != 1 && components != 3 && components != 4)
 		return mm_fail(err, MM_ERR_UNSUPPORTED,
 					   "JPEG pictures with %d colour components are not supported", components);
 	return MM_OK;
 }
 
+/* x / 255, rounded to nearest, for x up to 255 * 255. */
+static uint32_t
+divide_by_255(uint32_t x)
+{
+	x += 128;
+	return ((x >> 8) + x) >> 8;
+}
+
+/*
+ * Files of four components hold inverted values, as Adobe writes them; Pillow
+ * assumes it of all.  Then its way from CMYK to RGB, without a colour profile.
+ */
+static void
+rgb_from_inverted_cmyk(mm_image *img)
+{
+	size_t n = (size_t) img->width * (size_t) img->height;
+	const uint8_t *in = img->data;
+	uint8_t *out = img->data;
+
+	for (size_t i = 0; i < n; i++, in += 4)
+	{
+		uint32_t light = in[3];
+
+		for (int c = 0; c < 3; c++)
+			*out++ = (uint8_t) (light - divide_by_255((255u - in[c]) * light));
+	}
+	img->channels = 3;
+}
+
+/* May leave through the decoder's escape. */
+static void
+start(jpeg_decoder *d, mm_slice bytes)
+{
+	struct jpeg_decompress_struct *cinfo = &d->cinfo;
+
+	read_header(d, bytes);
+	/* coefficients of a progressive picture: 4 components at most, of whole blocks */
+	cinfo->mem->max_memory_to_use =
+		(long) (8 * ((int64_t) cinfo->image_width + 64) * ((int64_t) cinfo->image_height + 64)) +
+		(16L << 20);
+	cinfo->out_color_space = cinfo->num_components == 4 ? JCS_CMYK : JCS_RGB;
+	cinfo->dct_method = JDCT_ISLOW;
+	cinfo->do_fancy_upsampling = TRUE;
+	jpeg_start_decompress(cinfo);
+}
+
 mm_status
-mm_jpeg_decode(mm_slice bytes, mm_image *img, mm_error *err)
+mm_jpeg_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_error *err)
 {
 	jpeg_decoder d;
+	size_t stride;
 
+	(void) header;
 	/* img is the caller's, so what is stored there survives the longjmp */
 	decoder_init(&d);
 	if (setjmp(d.errors.escape))
 		return decoder_failed(&d, err);
-	read_header(&d, bytes);
-	d.cinfo.out_color_space = JCS_RGB;
-	d.cinfo.dct_method = JDCT_ISLOW;
-	d.cinfo.do_fancy_upsampling = TRUE;
-	jpeg_start_decompress(&d.cinfo);
-
+	start(&d, bytes);
 	img->width = (int) d.cinfo.output_width;
 	img->height = (int) d.cinfo.output_height;
-	img->channels = 3;
-	img->data = malloc((size_t) img->width * img->height * 3);
+	img->channels = d.cinfo.output_components;
+	stride = (size_t) img->width * (size_t) img->channels;
+	img->data = malloc(stride * (size_t) img->height);
 	if (img->data == NULL)
 	{
 		jpeg_destroy_decompress(&d.cinfo);
@@ -170,11 +235,14 @@ mm_jpeg_decode(mm_slice bytes, mm_image *img, mm_error *err)
 	}
 	while (d.cinfo.output_scanline < d.cinfo.output_height)
 	{
-		JSAMPROW row = img->data + (size_t) d.cinfo.output_scanline * img->width * 3;
+		JSAMPROW row = img->data + d.cinfo.output_scanline * stride;
 
 		jpeg_read_scanlines(&d.cinfo, &row, 1);
 	}
-	/* not jpeg_finish_decompress: what follows the last row is of no interest */
+	/* up to the end marker: a file without one was cut */
+	jpeg_finish_decompress(&d.cinfo);
 	jpeg_destroy_decompress(&d.cinfo);
+	if (img->channels == 4)
+		rgb_from_inverted_cmyk(img);
 	return MM_OK;
 }

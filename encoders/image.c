@@ -20,16 +20,18 @@ typedef struct format_row
 	const char *signature; /* '?' stands for any byte */
 	size_t signature_len;
 	mm_status (*header)(mm_slice bytes, mm_image_header *header, mm_error *err);
+	mm_status (*decode)(mm_slice bytes, const mm_image_header *header, mm_image *img,
+						mm_error *err);
 } format_row;
 
 static const format_row formats[] = {
-	[MM_IMAGE_UNKNOWN] = {"unknown", "", 0, NULL},
-	[MM_IMAGE_JPEG] = {"JPEG", "\xff\xd8\xff", 3, mm_jpeg_header},
-	[MM_IMAGE_PNG] = {"PNG", "\x89PNG\r\n\x1a\n", 8, mm_png_header},
-	[MM_IMAGE_BMP] = {"BMP", "BM????\0\0\0\0", 10, mm_bmp_header},
-	[MM_IMAGE_GIF] = {"GIF", "GIF8?a", 6, NULL},
-	[MM_IMAGE_WEBP] = {"WebP", "RIFF????WEBP", 12, NULL},
-	[MM_IMAGE_TIFF] = {"TIFF", "II*\0", 4, NULL},
+	[MM_IMAGE_UNKNOWN] = {"unknown", "", 0, NULL, NULL},
+	[MM_IMAGE_JPEG] = {"JPEG", "\xff\xd8\xff", 3, mm_jpeg_header, mm_jpeg_decode},
+	[MM_IMAGE_PNG] = {"PNG", "\x89PNG\r\n\x1a\n", 8, mm_png_header, mm_png_decode},
+	[MM_IMAGE_BMP] = {"BMP", "BM????\0\0\0\0", 10, mm_bmp_header, mm_bmp_decode},
+	[MM_IMAGE_GIF] = {"GIF", "GIF8?a", 6, NULL, NULL},
+	[MM_IMAGE_WEBP] = {"WebP", "RIFF????WEBP", 12, NULL, NULL},
+	[MM_IMAGE_TIFF] = {"TIFF", "II*\0", 4, NULL, NULL},
 };
 
 #define FORMAT_COUNT ((int) (sizeof(formats) / sizeof(formats[0])))
@@ -119,10 +121,7 @@ decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
 	if (status != MM_OK)
 		return status;
 
-	if (format == MM_IMAGE_JPEG)
-		status = mm_jpeg_decode(bytes, img, err);
-	else
-		status = mm_stb_decode(bytes, &header, img, err);
+	status = formats[format].decode(bytes, &header, img, err);
 	if (status != MM_OK)
 		return status;
 	if (img->channels == 4)
@@ -137,7 +136,7 @@ mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error
 	mm_status status;
 
 	*img = (mm_image){0};
-	/* the decoders count in int */
+	/* stb_image counts in int */
 	if (bytes.len > resolved.max_image_bytes || bytes.len > INT_MAX / 4)
 	{
 		mm_fail(err, MM_ERR_LIMIT, "picture is too large");

@@ -36,24 +36,30 @@ extern void mm_image_free(mm_image *img);
 /* limits with every 0 replaced by its default */
 extern mm_limits mm_limits_resolve(const mm_limits *limits);
 
-/*---- decoders: one file a library ----*/
+/*---- decoders: one file a format ----*/
 
 /* What a picture's header says, before any pixel is decoded. */
 typedef struct mm_image_header
 {
 	int64_t width;
 	int64_t height;
-	int orientation;   /* EXIF: 1 to 8 */
-	bool ignore_alpha; /* a fourth channel is filler, not alpha */
+	int orientation; /* EXIF: 1 to 8 */
 } mm_image_header;
 
+/*
+ * A format has two functions.  The first reads the size, for the limits, and
+ * takes no memory for pixels; the second gets what it found.  Both are given
+ * bytes with the signature of their format.  The second leaves RGB or RGBA in
+ * img, not yet turned; what it leaves there on failure is freed by the caller.
+ */
 extern mm_status mm_jpeg_header(mm_slice bytes, mm_image_header *header, mm_error *err);
-extern mm_status mm_jpeg_decode(mm_slice bytes, mm_image *img, mm_error *err);
+extern mm_status mm_jpeg_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
+								mm_error *err);
 extern mm_status mm_png_header(mm_slice bytes, mm_image_header *header, mm_error *err);
+extern mm_status mm_png_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
+							   mm_error *err);
 extern mm_status mm_bmp_header(mm_slice bytes, mm_image_header *header, mm_error *err);
-
-/* PNG and BMP; header is what the function of the format found. */
-extern mm_status mm_stb_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
+extern mm_status mm_bmp_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
 							   mm_error *err);
 
 /* Orientation of a TIFF block ("II*\0" or "MM\0*"), 1 where it has none. */

@@ -1,0 +1,259 @@
+/*-------------------------------------------------------------------------
+ *
+ * decode_png.c
+ *	  PNG (W3C, third edition) by stb_image, with everything else of it
+ *	  compiled out.
+ *
+ * stb_image believes what a file says, so the chunks are walked here first:
+ * lengths, checksums, the end chunk.  Its memory is bounded, because compressed
+ * data may inflate to a thousand times its size whatever the header says, and
+ * palettes are filled up, because it reads entries that a file does not have.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "image.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "error.h"
+
+/* Memory for the picture at hand; stb_image's hooks take no argument. */
+typedef struct allowance
+{
+	size_t limit; /* most bytes of one allocation */
+	bool exceeded;
+	bool exhausted; /* the system had no more */
+} allowance;
+
+static _Thread_local allowance stb_memory;
+
+static void *
+limited_realloc(void *p, size_t size)
+{
+	void *q;
+
+	if (size > stb_memory.limit)
+	{
+		stb_memory.exceeded = true;
+		return NULL;
+	}
+	q = realloc(p, size);
+	if (q == NULL)
+		stb_memory.exhausted = true;
+	return q;
+}
+
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STBI_NO_HDR
+#define STBI_ASSERT(x) ((void) 0)
+#define STBI_MALLOC(size) limited_realloc(NULL, size)
+#define STBI_REALLOC(p, size) limited_realloc(p, size)
+#define STBI_FREE(p) free(p)
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#pragma GCC diagnostic ignored "-Wunused-function"
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wsign-compare"
+#include <stb/stb_image.h>
+#pragma GCC diagnostic pop
+
+#define PALETTE_BYTES 768 /* 256 entries of R, G, B */
+#define CHUNK_EXTRA 12    /* length, name and checksum around a chunk's data */
+#define FIRST_CHUNK 8     /* behind the signature */
+#define CHUNK_NAME(a, b, c, d) ((uint32_t) (a) << 24 | (b) << 16 | (c) << 8 | (d))
+
+typedef struct png_chunk
+{
+	uint32_t name;
+	uint32_t len;
+	const uint8_t *data;
+} png_chunk;
+
+static uint32_t
+big32(const uint8_t *p)
+{
+	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+}
+
+static mm_status
+bad(mm_error *err, const char *detail)
+{
+	mm_fail(err, MM_ERR_BAD_IMAGE, "could not decode PNG picture");
+	mm_fail_detail(err, "%s", detail);
+	return MM_ERR_BAD_IMAGE;
+}
+
+/* The chunk at an offset, which moves to the next one; false: the file is cut. */
+static bool
+next_chunk(mm_slice bytes, size_t *at, png_chunk *chunk)
+{
+	const uint8_t *p = (const uint8_t *) bytes.data + *at;
+
+	if (bytes.len - *at < CHUNK_EXTRA)
+		return false;
+	*chunk = (png_chunk){big32(p + 4), big32(p), p + 8};
+	if (chunk->len > bytes.len - *at - CHUNK_EXTRA)
+		return false;
+	*at += CHUNK_EXTRA + (size_t) chunk->len;
+	return true;
+}
+
+/* Of ISO 3309, reflected: PNG's annex D. */
+static void
+crc_table(uint32_t table[256])
+{
+	for (uint32_t n = 0; n < 256; n++)
+	{
+		uint32_t c = n;
+
+		for (int k = 0; k < 8; k++)
+			c = c & 1 ? 0xedb88320u ^ c >> 1 : c >> 1;
+		table[n] = c;
+	}
+}
+
+static bool
+checksum_holds(const uint32_t table[256], const png_chunk *chunk)
+{
+	uint32_t c = 0xffffffffu;
+
+#ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION
+	return true;
+#endif
+	for (const uint8_t *p = chunk->data - 4; p < chunk->data + chunk->len; p++)
+		c = table[(c ^ *p) & 0xff] ^ c >> 8;
+	return (c ^ 0xffffffffu) == big32(chunk->data + chunk->len);
+}
+
+/* Chunks whose name begins with a capital are critical to the picture. */
+static bool
+is_critical(const png_chunk *chunk)
+{
+	return (chunk->name >> 24 & 0x20) == 0;
+}
+
+mm_status
+mm_png_header(mm_slice bytes, mm_image_header *header, mm_error *err)
+{
+	uint32_t table[256];
+	size_t at = FIRST_CHUNK;
+	png_chunk chunk;
+
+	if (bytes.len < FIRST_CHUNK || !next_chunk(bytes, &at, &chunk) ||
+		chunk.name != CHUNK_NAME('I', 'H', 'D', 'R') || chunk.len != 13)
+		return bad(err, "no header");
+	header->width = big32(chunk.data);
+	header->height = big32(chunk.data + 4);
+
+	crc_table(table);
+	at = FIRST_CHUNK;
+	do
+	{
+		if (!next_chunk(bytes, &at, &chunk))
+			return bad(err, "file is cut short");
+		if (is_critical(&chunk) && !checksum_holds(table, &chunk))
+			return bad(err, "wrong checksum");
+		if (chunk.name == CHUNK_NAME('e', 'X', 'I', 'f'))
+			header->orientation = mm_exif_orientation(chunk.data, chunk.len);
+	} while (chunk.name != CHUNK_NAME('I', 'E', 'N', 'D'));
+	return MM_OK;
+}
+
+/*
+ * A copy of the file in which palettes have all of 256 entries, those that it
+ * lacks being black, as in Pillow.  NULL data: no memory.
+ */
+static mm_slice
+fill_palettes(mm_slice bytes)
+{
+	size_t at = FIRST_CHUNK, from = 0;
+	uint8_t *copy, *out;
+	size_t room = bytes.len;
+	png_chunk chunk;
+
+	while (next_chunk(bytes, &at, &chunk))
+		if (chunk.name == CHUNK_NAME('P', 'L', 'T', 'E') && chunk.len < PALETTE_BYTES)
+			room += PALETTE_BYTES - chunk.len;
+	copy = out = malloc(room);
+	if (copy == NULL)
+		return (mm_slice){NULL, 0};
+	at = FIRST_CHUNK;
+	while (next_chunk(bytes, &at, &chunk))
+	{
+		size_t head = (size_t) (chunk.data - (const uint8_t *) bytes.data) - from;
+
+		if (chunk.name != CHUNK_NAME('P', 'L', 'T', 'E') || chunk.len >= PALETTE_BYTES)
+			continue;
+		memcpy(out, chunk.data - head, head);
+		out[head - 6] = PALETTE_BYTES >> 8; /* the length, big-endian, before the name */
+		out[head - 5] = PALETTE_BYTES & 0xff;
+		memset(out + head, 0, PALETTE_BYTES);
+		memcpy(out + head, chunk.data, chunk.len);
+		out += head + PALETTE_BYTES;
+		from += head + chunk.len; /* the checksum, now wrong, is read by nobody */
+	}
+	memcpy(out, (const uint8_t *) bytes.data + from, bytes.len - from);
+	return (mm_slice){copy, room};
+}
+
+static bool
+has_chunk(mm_slice bytes, uint32_t name)
+{
+	size_t at = FIRST_CHUNK;
+	png_chunk chunk;
+
+	while (next_chunk(bytes, &at, &chunk))
+		if (chunk.name == name)
+			return true;
+	return false;
+}
+
+static mm_status
+load(mm_slice bytes, bool transparent, mm_image *img, mm_error *err)
+{
+	int width, height, channels, wanted;
+	uint8_t *data = NULL;
+
+	if (stbi_info_from_memory(bytes.data, (int) bytes.len, &width, &height, &channels))
+	{
+		wanted = transparent || channels == 2 || channels == 4 ? 4 : 3;
+		data =
+			stbi_load_from_memory(bytes.data, (int) bytes.len, &width, &height, &channels, wanted);
+	}
+	if (data == NULL && stb_memory.exhausted)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	if (data == NULL && stb_memory.exceeded)
+	{
+		mm_fail(err, MM_ERR_LIMIT, "could not decode PNG picture");
+		mm_fail_detail(err, "compressed data is larger than the picture");
+		return MM_ERR_LIMIT;
+	}
+	if (data == NULL)
+		return bad(err, stbi_failure_reason());
+	*img = (mm_image){.width = width, .height = height, .channels = wanted, .data = data};
+	return MM_OK;
+}
+
+mm_status
+mm_png_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_error *err)
+{
+	/* stb inflates into a buffer that doubles: at 16 bits and 4 channels, 8 bytes a pixel */
+	size_t raw = ((size_t) header->width * 8 + 16) * (size_t) header->height;
+	bool transparent = has_chunk(bytes, CHUNK_NAME('t', 'R', 'N', 'S'));
+	mm_slice filled;
+	mm_status status;
+
+	stb_memory = (allowance){.limit = 2 * (raw + bytes.len) + 65536};
+	if (!has_chunk(bytes, CHUNK_NAME('P', 'L', 'T', 'E')))
+		return load(bytes, transparent, img, err);
+	filled = fill_palettes(bytes);
+	if (filled.data == NULL)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	status = load(filled, transparent, img, err);
+	free((void *) filled.data);
+	return status;
+}

@@ -79,7 +79,7 @@ clean-build:
 model:
 	@scripts/setup build model
 	@$(MAKE) --no-print-directory -C encoders
-	@scripts/make-model --out '$(MODELS_DIR)/mini' --tool build/encoders/mm-label-matrix
+	@scripts/make-model --out '$(MODELS_DIR)/mini' --tool build/encoders/mm-embed-texts
 
 demo:
 	@scripts/setup build model demo
@@ -92,6 +92,7 @@ test:
 	@scripts/setup build model demo test lint
 	@$(MAKE) --no-print-directory -s model
 	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s -C encoders tests
 	@scripts/stage
 	@scripts/test
 

@@ -69,7 +69,8 @@ check_model_path(char **newval, void **extra, GucSource source)
 		if (len >= MAXPGPATH / 2 ||
 			(*item != '/' && strncmp(item, share_macro, strlen(share_macro)) != 0))
 		{
-			GUC_check_errdetail("Each directory must be an absolute path, or begin with $sharedir.");
+			GUC_check_errdetail(
+				"Each directory must be an absolute path, or begin with $sharedir.");
 			return false;
 		}
 		item += len + (item[len] == ':');

@@ -82,6 +82,7 @@ clip_report(int elevel, const mm_error *err, const char *context)
 		CHECK_FOR_INTERRUPTS();
 
 	detail = detail_sentence(err, context);
-	ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
-					 detail ? errdetail("%s", detail) : 0, row->hint ? errhint("%s", row->hint) : 0));
+	ereport(elevel,
+			(errcode(row->sqlstate), errmsg("%s", err->message),
+			 detail ? errdetail("%s", detail) : 0, row->hint ? errhint("%s", row->hint) : 0));
 }

@@ -24,7 +24,7 @@ SELECT clip_embed(substr(png, 1, 30)) FROM picture;
 SELECT clip_embed(substr(png, 1, length(png) - 500)) FROM picture;
 -- A header that claims 65,535 x 65,535 pixels is refused before decoding.
 \set VERBOSITY default
-SELECT clip_embed(overlay(png PLACING '\x0000ffff0000ffff'::bytea FROM 17)) FROM picture;
+SELECT clip_embed(overlay(png PLACING '\x0000ffff0000ffff080200000039674e07'::bytea FROM 17)) FROM picture;
 \set VERBOSITY sqlstate
 SET mmodal.max_image_pixels = 1000;
 SELECT clip_embed(jpeg) FROM picture;

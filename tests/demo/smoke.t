@@ -1,0 +1,52 @@
+#!/usr/bin/perl
+# The demo runs, finds what it should, leaves a page that stands alone and no
+# server behind.  The server has a name of its own, so that the database which
+# make demo left is not touched.
+use strict;
+use warnings;
+use Test::More;
+
+my $name = 'demo-test';
+my $out = 'build/demo-test';
+$ENV{DEMO_NAME} = $name;
+$ENV{DEMO_OUT} = $out;
+
+sub slurp
+{
+	my ($path) = @_;
+	open my $f, '<:encoding(UTF-8)', $path or return '';
+	local $/;
+	return <$f>;
+}
+
+my $log = qx(demo/run 2>&1);
+is($?, 0, 'demo/run succeeds') or diag($log);
+like($log, qr/^422 pictures in \d+ ms$/m, 'all pictures are embedded');
+like($log, qr/^80 recipes loaded and embedded$/m, 'so are the recipes');
+like($log, qr/SELECT caption, round.*?\n A violin\./s, 'a sentence finds pictures, after its statement');
+like($log, qr/pineapple +\| Pineapple Upside-Down Cake/, 'a food photo finds a recipe');
+like($log, qr/guitar_classical \| guitar +\| +[01]\.\d+/, 'a picture gets a tag');
+like($log, qr/A Sumatran tiger\. +\| +0\.\d+/, 'a tiger is like a tiger');
+like($log, qr/\n A garbage truck\./, 'arithmetic finds the garbage truck');
+like($log, qr/Broccoli Omelette +\| +384/, 'a generated column embeds');
+like($log, qr/Sort Key: .*clip_embed/, 'a plan is shown');
+
+my $page = slurp("$out/index.html");
+my $pictures = () = $page =~ /<img alt="[^"]+" src="data:image\/jpeg;base64,[^"]{500,}">/g;
+cmp_ok($pictures, '>=', 30, 'the gallery holds its pictures');
+unlike($page, qr/(?:src|href)="(?!data:)|url\(|\@import/, 'and loads nothing from elsewhere');
+unlike($page, qr/\$body/, 'and is filled in');
+
+my $rows = qx(demo/psql -XAtc "SELECT count(*) FROM picture WHERE e IS NOT NULL");
+is($rows, "422\n", 'demo/psql reaches the database');
+my $run = qx(scripts/pg rundir);
+chomp $run;
+ok(!-e "$run/$name/data/postmaster.pid", 'no server is left running');
+
+$log = qx(demo/run 2>&1);
+is($?, 0, 'demo/run succeeds again') or diag($log);
+like($log, qr/^422 pictures in \d+ ms$/m, 'and embeds again');
+like($log, qr/file:\/\/\S+\/index\.html/, 'and says where the page is');
+
+system('scripts/pg', 'drop', $name);
+done_testing();

@@ -50,6 +50,15 @@ test_model_dir(void)
 	return dir;
 }
 
+/* A failure is worth nothing without its status and a message. */
+static inline void
+test_check_error(const mm_error *err, mm_status status)
+{
+	if (err->status != status)
+		fail_msg("status %d, not %d: %s (%s)", err->status, status, err->message, err->detail);
+	assert_true(err->message[0] != '\0');
+}
+
 /* A machine without the instruction set skips the test. */
 static inline void
 test_need_isa(mm_isa isa)

@@ -222,7 +222,10 @@ mm_safetensors_open_header(const char *dir, mm_safetensors *st, mm_error *err)
 	status = mm_file_read_head(dir, "model.safetensors", 8 + length, &head, &file_size, err);
 	if (status != MM_OK)
 		return status;
-	status = parse((const char *) head.data + 8, length, NULL, file_size - 8 - length, st, err);
+	if (head.size == 8 + length) /* it may have shrunk meanwhile */
+		status = parse((const char *) head.data + 8, length, NULL, file_size - 8 - length, st, err);
+	else
+		status = bad(err, "header is longer than the file", NULL);
 	mm_file_close(&head);
 	st->file.size = file_size;
 	if (status != MM_OK)

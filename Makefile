@@ -28,7 +28,8 @@ REGRESS = --schedule=$(CURDIR)/tests/schedule
 REGRESS_OPTS = --load-extension=mmodal
 export PG_ABS_SRCDIR = $(CURDIR)
 
-PG_CONFIG := $(or $(PG_CONFIG),$(shell PG_CONFIG= scripts/find-pg-config))
+# Empty where the one that was asked for is of no use.
+override PG_CONFIG := $(shell PG_CONFIG='$(PG_CONFIG)' scripts/find-pg-config)
 
 # Plain C, no LLVM needed; bitcode would only serve JIT inlining.
 override with_llvm = no

@@ -17,6 +17,7 @@
 #include "efficientnet.h"
 #include "error.h"
 #include "file.h"
+#include "json.h"
 #include "model.h"
 #include "wordpiece.h"
 
@@ -35,6 +36,21 @@ typedef struct conse_scratch
 	float *probabilities; /* classes */
 } conse_scratch;
 
+/* A tower of another kind has other weights under other names. */
+static mm_status
+check_tower(const cJSON *tower, const char *key, const char *wanted, mm_error *err)
+{
+	const char *type = mm_json_string(tower, "model_type");
+
+	if (type == NULL || strcmp(type, wanted) != 0)
+	{
+		mm_fail(err, MM_ERR_UNSUPPORTED, "unsupported architecture \"%.80s\"", type ? type : "");
+		mm_fail_detail(err, "\"%s\" must be of type \"%s\"", key, wanted);
+		return MM_ERR_UNSUPPORTED;
+	}
+	return MM_OK;
+}
+
 static mm_status
 conse_configure(mm_model *model, const cJSON *config, mm_error *err)
 {
@@ -45,7 +61,9 @@ conse_configure(mm_model *model, const cJSON *config, mm_error *err)
 
 	if (!cJSON_IsObject(text))
 		return mm_fail(err, MM_ERR_BAD_MODEL, "model configuration has no \"text_tower\"");
-	status = mm_bert_configure(text, &m->bert.config, err);
+	status = check_tower(text, "text_tower", "bert", err);
+	if (status == MM_OK)
+		status = mm_bert_configure(text, &m->bert.config, err);
 	if (status != MM_OK)
 		return status;
 	model->info.dims = m->bert.config.width;
@@ -54,7 +72,9 @@ conse_configure(mm_model *model, const cJSON *config, mm_error *err)
 			 m->bert.config.layers, m->bert.config.width);
 	if (image == NULL)
 		return MM_OK;
-	status = mm_efficientnet_configure(image, &m->net, err);
+	status = check_tower(image, "image_tower", "efficientnet-lite", err);
+	if (status == MM_OK)
+		status = mm_efficientnet_configure(image, &m->net, err);
 	if (status != MM_OK)
 		return status;
 	model->info.image_size = m->net.config.image_size;

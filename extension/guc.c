@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
+
 #include "fmgr.h"
 #include "utils/guc_tables.h"
 
@@ -78,6 +80,9 @@ check_model_path(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+/* The decoders count in int, with room for a factor of four; kB. */
+#define MAX_IMAGE_SIZE (INT_MAX / 4 / 1024)
+
 /* A setting: kind says which member of def describes it. */
 typedef struct MmGuc
 {
@@ -134,7 +139,7 @@ typedef struct MmGuc
 
 static const MmGuc settings[] = {
 	{.name = "mmodal.simd",
-	 .short_desc = "Sets the instruction set that distance kernels use.",
+	 .short_desc = "Sets the instruction set that distance kernels and encoders use.",
 	 .long_desc = "All levels give the same results within the documented error bounds.",
 	 .context = PGC_USERSET,
 	 .kind = PGC_ENUM,
@@ -163,10 +168,10 @@ static const MmGuc settings[] = {
 	 .context = PGC_SUSET,
 	 .flags = GUC_UNIT_KB,
 	 .kind = PGC_INT,
-	 .def.integer = {&mm_guc_max_image_size, 64 * 1024, 1, 1024 * 1024}},
+	 .def.integer = {&mm_guc_max_image_size, 64 * 1024, 1, MAX_IMAGE_SIZE}},
 	{.name = "mmodal.max_image_pixels",
 	 .short_desc = "Sets the largest picture, in pixels (width times height), that is decoded.",
-	 .long_desc = "Checked against the picture's header; decoding takes some 8 bytes a pixel.",
+	 .long_desc = "Checked against the picture's header; decoding takes 4 to 16 bytes a pixel.",
 	 .context = PGC_SUSET,
 	 .kind = PGC_INT,
 	 .def.integer = {&mm_guc_max_image_pixels, 100 * 1000 * 1000, 1, 1000 * 1000 * 1000}},

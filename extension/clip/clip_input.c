@@ -61,10 +61,6 @@ to_utf8(const char *s, int len)
 {
 	mm_slice slice;
 
-	if (GetDatabaseEncoding() == PG_SQL_ASCII && !is_ascii(s, len))
-		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("cannot encode non-ASCII text in a database of encoding SQL_ASCII"),
-						errhint("The encoders read Unicode: use a database of encoding UTF8.")));
 	slice.data = pg_server_to_any(s, len, PG_UTF8);
 	/* pg_server_to_any returns its argument where nothing had to be done */
 	slice.len = slice.data == s ? (size_t) len : strlen(slice.data);
@@ -87,6 +83,14 @@ clip_try_text_slice(text *t, mm_slice *slice, mm_error *err)
 				 "An untyped literal or parameter is taken for text.");
 		return false;
 	}
+	if (GetDatabaseEncoding() == PG_SQL_ASCII && !is_ascii(s, len))
+	{
+		err->status = MM_ERR_UNSUPPORTED;
+		strlcpy(err->message, "cannot encode non-ASCII text in a database of encoding SQL_ASCII",
+				sizeof(err->message));
+		strlcpy(err->detail, "The encoders read Unicode.", sizeof(err->detail));
+		return false;
+	}
 	*slice = to_utf8(s, len);
 	return true;
 }
@@ -97,11 +101,13 @@ clip_text_slice(text *t)
 	mm_slice slice;
 	mm_error err;
 
-	if (!clip_try_text_slice(t, &slice, &err))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", err.message),
-						errdetail("%s", err.detail),
-						errhint("Cast it to bytea, or call the function for images by name.")));
-	return slice;
+	if (clip_try_text_slice(t, &slice, &err))
+		return slice;
+	if (err.status != MM_ERR_INVALID_ARGUMENT)
+		clip_report(ERROR, &err, NULL);
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", err.message),
+					errdetail("%s", err.detail),
+					errhint("Cast it to bytea, or call the function for images by name.")));
 }
 
 mm_slice

@@ -12,6 +12,7 @@
  */
 #include "postgres.h"
 
+#include <limits.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,6 +32,10 @@
 
 #define CLIP_MODEL_NAME_MAX 63
 
+/* The files that make a model; the first must be there. */
+static const char *const model_files[] = {"config.json", "model.safetensors", "vocab.txt",
+										  "preprocessor_config.json"};
+
 /* What tells a file from the one that took its place. */
 typedef struct FileIdentity
 {
@@ -40,12 +45,17 @@ typedef struct FileIdentity
 	struct timespec mtime;
 } FileIdentity;
 
+typedef struct ModelIdentity
+{
+	FileIdentity files[lengthof(model_files)]; /* zeroed where there is none */
+} ModelIdentity;
+
 struct ClipModel
 {
 	dlist_node node; /* in open_models, most recently used first */
 	char name[CLIP_MODEL_NAME_MAX + 1];
 	char dir[MAXPGPATH];
-	FileIdentity config;
+	ModelIdentity identity;
 	TimestampTz checked; /* start of the statement that looked last */
 	/* the settings it was opened under */
 	int simd;
@@ -186,33 +196,42 @@ check_model_name(const char *name)
 						   CLIP_MODEL_NAME_MAX)));
 }
 
-/* False where the file is not there. */
+/* False where there is no configuration. */
 static bool
-identify_config(const char *dir, FileIdentity *identity)
+identify_model(const char *dir, ModelIdentity *identity)
 {
-	char path[MAXPGPATH];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/config.json", dir);
-	if (stat(path, &st) != 0)
-		return false;
+	/* compared as bytes, padding included */
 	memset(identity, 0, sizeof(*identity));
-	identity->dev = st.st_dev;
-	identity->ino = st.st_ino;
-	identity->size = st.st_size;
-	identity->mtime = st.st_mtim;
+	for (size_t i = 0; i < lengthof(model_files); i++)
+	{
+		char path[MAXPGPATH];
+		struct stat st;
+		FileIdentity *file = &identity->files[i];
+
+		snprintf(path, sizeof(path), "%s/%s", dir, model_files[i]);
+		if (stat(path, &st) != 0)
+		{
+			if (i == 0)
+				return false;
+			continue;
+		}
+		file->dev = st.st_dev;
+		file->ino = st.st_ino;
+		file->size = st.st_size;
+		file->mtime = st.st_mtim;
+	}
 	return true;
 }
 
 static void
-find_model_dir(const char *name, char *dir, FileIdentity *config)
+find_model_dir(const char *name, char *dir, ModelIdentity *identity)
 {
 	ListCell *lc;
 
 	foreach (lc, clip_model_directories())
 	{
 		snprintf(dir, MAXPGPATH, "%s/%s", (char *) lfirst(lc), name);
-		if (identify_config(dir, config))
+		if (identify_model(dir, identity))
 			return;
 		if (errno != ENOENT && errno != ENOTDIR)
 			ereport(ERROR,
@@ -225,21 +244,27 @@ find_model_dir(const char *name, char *dir, FileIdentity *config)
 }
 
 /*
- * Only what nobody writes in place: below our own share directory, and not
- * writable for others than its owner.
+ * Only what nobody writes in place: below our own share directory, links
+ * resolved, and not writable for others than its owner.
  */
 static bool
 may_map_weights(const char *dir)
 {
 	char installed[MAXPGPATH];
 	char weights[MAXPGPATH];
+	char real_installed[PATH_MAX];
+	char real_weights[PATH_MAX];
+	size_t len;
 	struct stat st;
 
 	installed_models_dir(installed);
-	if (strncmp(dir, installed, strlen(installed)) != 0)
-		return false;
 	snprintf(weights, sizeof(weights), "%s/model.safetensors", dir);
-	return stat(weights, &st) == 0 && S_ISREG(st.st_mode) &&
+	if (realpath(installed, real_installed) == NULL || realpath(weights, real_weights) == NULL)
+		return false;
+	len = strlen(real_installed);
+	if (strncmp(real_weights, real_installed, len) != 0 || real_weights[len] != '/')
+		return false;
+	return stat(real_weights, &st) == 0 && S_ISREG(st.st_mode) &&
 		   (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
 }
 
@@ -293,7 +318,7 @@ open_model(const char *name)
 	entry = MemoryContextAllocZero(TopMemoryContext, sizeof(ClipModel));
 	PG_TRY();
 	{
-		find_model_dir(name, entry->dir, &entry->config);
+		find_model_dir(name, entry->dir, &entry->identity);
 	}
 	PG_CATCH();
 	{
@@ -343,7 +368,7 @@ static bool
 is_current(ClipModel *entry)
 {
 	char dir[MAXPGPATH];
-	FileIdentity config;
+	ModelIdentity identity;
 	TimestampTz now = GetCurrentStatementStartTimestamp();
 
 	if (entry->simd != mm_guc_simd || entry->threads != mm_guc_encoder_threads ||
@@ -353,9 +378,10 @@ is_current(ClipModel *entry)
 		return false;
 	if (entry->checked == now)
 		return true;
-	find_model_dir(entry->name, dir, &config);
+	find_model_dir(entry->name, dir, &identity);
 	entry->checked = now;
-	return strcmp(dir, entry->dir) == 0 && memcmp(&config, &entry->config, sizeof(config)) == 0;
+	return strcmp(dir, entry->dir) == 0 &&
+		   memcmp(&identity, &entry->identity, sizeof(identity)) == 0;
 }
 
 ClipModel *

@@ -33,7 +33,7 @@ typedef struct golden
 } golden;
 
 static golden goldens[MAX_LINES];
-static struct CMUnitTest tests[MAX_LINES];
+static struct CMUnitTest tests[MAX_LINES + 8];
 static int n_tests;
 
 static mm_status
@@ -164,6 +164,76 @@ test_prefix(void **state)
 	free((void *) bytes.data);
 }
 
+/*---- the goldens are worth something ----*/
+
+/* A fault that a transform might have; the tensor is read back as if it had none. */
+typedef struct fault
+{
+	const char *name;
+	bool swap_channels;
+	mm_transform transform;
+	int least; /* pictures, at least, that must show it */
+} fault;
+
+static bool
+is_noticed(const golden *g, const fault *f)
+{
+	static float tensor[3 * SIZE * SIZE];
+	static uint8_t square[3 * SIZE * SIZE];
+	mm_slice bytes = golden_read(PICTURES, g->file);
+	mm_image img;
+	mm_error err = {0};
+
+	assert_int_equal(mm_image_decode(bytes, NULL, &img, &err), MM_OK);
+	for (size_t i = 0; f->swap_channels && i < (size_t) img.width * img.height; i++)
+	{
+		uint8_t red = img.data[3 * i];
+
+		img.data[3 * i] = img.data[3 * i + 2];
+		img.data[3 * i + 2] = red;
+	}
+	assert_int_equal(mm_transform_apply(&f->transform, &img, MM_LAYOUT_HWC, tensor, &err), MM_OK);
+	for (int i = 0; i < 3 * SIZE * SIZE; i++)
+		square[i] =
+			(uint8_t) fmaxf(0, fminf(255, rintf(tensor[i] * mini.std[i % 3] + mini.mean[i % 3])));
+	mm_image_free(&img);
+	free((void *) bytes.data);
+	return golden_hash(square, sizeof(square)) != g->hash224;
+}
+
+static void
+test_fault(void **state)
+{
+	const fault *f = *state;
+	int noticed = 0, taken = 0;
+
+	for (int i = 0; i < n_tests; i++)
+	{
+		if (tests[i].test_func != test_picture || strcmp(goldens[i].second, "ok") != 0)
+			continue;
+		noticed += is_noticed(&goldens[i], f);
+		taken++;
+	}
+	print_message("%s: noticed by %d of %d pictures\n", f->name, noticed, taken);
+	assert_in_range(noticed, f->least, f->least == 0 ? 0 : taken);
+}
+
+#define TRANSFORM(pass_order, ...)                                                                 \
+	{                                                                                              \
+		.kind = MM_TRANSFORM_LETTERBOX, .order = pass_order, .size = SIZE, __VA_ARGS__             \
+	}
+#define MINI .mean = {127, 127, 127}, .std = {128, 128, 128}
+
+static fault faults[] = {
+	{"no fault", .transform = TRANSFORM(MM_PASSES_PILLOW_13, MINI), .least = 0},
+	{"BGR", .swap_channels = true, .transform = TRANSFORM(MM_PASSES_PILLOW_13, MINI), .least = 60},
+	{"torchvision's mean",
+	 .transform = TRANSFORM(MM_PASSES_PILLOW_13, .mean = {123.675f, 116.28f, 103.53f},
+							.std = {58.395f, 57.12f, 57.375f}),
+	 .least = 90},
+	{"horizontal pass always first", .transform = TRANSFORM(MM_PASSES_PILLOW_12, MINI), .least = 1},
+};
+
 /* One reading of the manifest: lines of a kind become tests. */
 static void
 add_line(const char *line)
@@ -201,5 +271,9 @@ main(void)
 	while (fgets(line, sizeof(line), f))
 		add_line(line);
 	fclose(f);
-	return _cmocka_run_group_tests("golden pictures", tests, n_tests, NULL, NULL);
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+		tests[n_tests + i] = (struct CMUnitTest){
+			.name = faults[i].name, .test_func = test_fault, .initial_state = &faults[i]};
+	return _cmocka_run_group_tests("golden pictures", tests,
+								   n_tests + sizeof(faults) / sizeof(faults[0]), NULL, NULL);
 }

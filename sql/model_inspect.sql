@@ -16,7 +16,9 @@ CREATE ROLE regress_mmodal_user;
 SET ROLE regress_mmodal_user;
 SELECT name, path IS NULL AS hidden FROM mmodal_models() WHERE name = 'mini';
 SELECT embedding_dims(clip_embed('x')) AS dims;
+\set VERBOSITY sqlstate
 SHOW mmodal.model_path;
+\set VERBOSITY default
 SET mmodal.model_path = '/tmp';
 SHOW mmodal.model;
 RESET ROLE;

@@ -18,8 +18,23 @@ OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(COMPUTE_SRCS), \
 	$(wildcard extension/*.c extension/types/*.c extension/distance/*.c \
 		extension/clip/*.c extension/index/*.c))))
 COMPUTE_SRCS = extension/compute_main.c
-COMPUTE_LIBS = -lopenblas -ljpeg -lcjson -lutf8proc -lm -lpthread
+COMPUTE_LIBS = $(FAISS_LIBS) -lopenblas -ljpeg -lcjson -lutf8proc -lm -lpthread
 ENCODERS = build/encoders/libmmencoders.a
+
+# FAISS is used through its C API: that of the system's libfaiss_c, or, where
+# there is none, a provider of our own on top of its C++ library.  FAISS_PREFIX=
+# is where FAISS lies, if not where the compiler looks; FAISS_C_LIBS= are the
+# libraries that hold the C API, and empty the provider.
+FAISS_PREFIX ?=
+FAISS_CPPFLAGS = $(if $(FAISS_PREFIX),-I$(FAISS_PREFIX)/include)
+FAISS_LDFLAGS = $(if $(FAISS_PREFIX),-L$(FAISS_PREFIX)/lib -Xlinker -rpath=$(FAISS_PREFIX)/lib)
+ifeq ($(origin FAISS_C_LIBS),undefined)
+FAISS_C_LIBS := $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) -x c - $(FAISS_LDFLAGS) -lfaiss_c -o /dev/null 2>/dev/null && echo -lfaiss_c)
+endif
+FAISS_OBJS = extension/faiss/kmeans.o $(if $(FAISS_C_LIBS),,extension/faiss/provider.o)
+FAISS_LIBS = $(FAISS_LDFLAGS) $(or $(FAISS_C_LIBS),-l:libfaiss.a -lstdc++) -fopenmp
+FAISS_TEST = build/unit/test_kmeans
 
 MODELS_DIR ?= models
 
@@ -49,15 +64,28 @@ endif
 
 # Objects follow every header of the extension: there are few, and a stale
 # object costs more than a rebuild.
-$(OBJS) extension/compute_main.o: $(wildcard extension/*.h extension/*/*.h encoders/mm_encoders.h)
+$(OBJS) extension/compute_main.o $(FAISS_OBJS): \
+	$(wildcard extension/*.h extension/*/*.h encoders/mm_encoders.h)
 
 .PHONY: FORCE
 $(ENCODERS): FORCE
 	@$(MAKE) --no-print-directory -C encoders lib
 
-mmodal_compute.so: extension/compute_main.o $(ENCODERS)
-	$(CC) $(CFLAGS) -shared -o $@ extension/compute_main.o $(ENCODERS) $(LDFLAGS) \
+# The room of FAISS knows nothing of PostgreSQL, and is not built with its flags.
+FAISS_CFLAGS = -O2 -g -Wall -Wextra -fPIC -fopenmp -fvisibility=hidden -I$(CURDIR)/extension
+extension/faiss/kmeans.o: extension/faiss/kmeans.c
+	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
+extension/faiss/provider.o: extension/faiss/provider.cpp
+	$(CXX) -std=gnu++17 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
+
+mmodal_compute.so: extension/compute_main.o $(FAISS_OBJS) $(ENCODERS)
+	$(CC) $(CFLAGS) -shared -o $@ extension/compute_main.o $(FAISS_OBJS) $(ENCODERS) $(LDFLAGS) \
 		-Wl,--exclude-libs,ALL $(COMPUTE_LIBS)
+
+$(FAISS_TEST): tests/unit/test_kmeans.c $(FAISS_OBJS)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -o $@ $< $(FAISS_OBJS) \
+		-lcmocka $(FAISS_LIBS) -lopenblas -lm -lpthread
 
 # Models are put in place by rename: backends map them, and a file changed in
 # place under a mapping would kill them.
@@ -72,7 +100,7 @@ install-models:
 clean: clean-build
 .PHONY: clean-build
 clean-build:
-	rm -f mmodal_compute.so extension/compute_main.o
+	rm -f mmodal_compute.so extension/compute_main.o extension/faiss/*.o
 	-$(MAKE) --no-print-directory -C encoders clean
 	scripts/clean
 
@@ -94,11 +122,13 @@ test:
 	@$(MAKE) --no-print-directory -s model
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
+	@$(MAKE) --no-print-directory -s $(FAISS_TEST)
 	@scripts/stage
 	@scripts/test
 
-unit-test:
+unit-test: $(FAISS_TEST)
 	@$(MAKE) --no-print-directory -C encoders check
+	@$(FAISS_TEST)
 
 lint:
 	@scripts/lint

@@ -87,4 +87,25 @@ mm_reserve_guc_prefix(const char *prefix)
 #define mm_estimate_array_length(root, expr) ((double) estimate_array_length(expr))
 #endif
 
+/* vacuum_delay_point(is_analyze) has an argument from PostgreSQL 18. */
+#if PG_VERSION_NUM >= 180000
+#define mm_vacuum_delay_point() vacuum_delay_point(false)
+#else
+#define mm_vacuum_delay_point() vacuum_delay_point()
+#endif
+
+/* The table of an index being vacuumed, or NULL: IndexVacuumInfo has it from PostgreSQL 16. */
+#if PG_VERSION_NUM >= 160000
+#define mm_vacuum_heap(info) ((info)->heaprel)
+#else
+#define mm_vacuum_heap(info) NULL
+#endif
+
+/* Ownership of a relation; include utils/acl.h where it is used. */
+#if PG_VERSION_NUM >= 160000
+#define mm_is_owner(relation, role) object_ownercheck(RelationRelationId, (relation), (role))
+#else
+#define mm_is_owner(relation, role) pg_class_ownercheck((relation), (role))
+#endif
+
 #endif /* MM_COMPAT_H */

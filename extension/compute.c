@@ -36,6 +36,8 @@ load_compute(void)
 		elog(ERROR, "mmodal_compute cannot be loaded in the postmaster");
 
 	setenv("OPENBLAS_NUM_THREADS", "1", 0);
+	/* FAISS's threads are to sleep, not to spin, while OpenBLAS's compute */
+	setenv("OMP_WAIT_POLICY", "passive", 0);
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &saved);
 	PG_TRY();
@@ -67,4 +69,10 @@ mm_compute(void)
 		api = loaded;
 	}
 	return api;
+}
+
+const MmFaissApi *
+mm_faiss(void)
+{
+	return mm_compute()->faiss;
 }

@@ -2,7 +2,7 @@
  *
  * compute.h
  *	  The boundary between the light library (mmodal.so) and the heavy one
- *	  (mmodal_compute.so), which holds the encoders and OpenBLAS.
+ *	  (mmodal_compute.so), which holds the encoders, FAISS and OpenBLAS.
  *
  * The light library never links against the heavy one: it loads it at first
  * need and calls it through this table.
@@ -12,10 +12,11 @@
 #ifndef MMODAL_COMPUTE_H
 #define MMODAL_COMPUTE_H
 
+#include "faiss/faiss.h"
 #include "mm_encoders.h"
 
 /* Raised with every change of the table: both libraries must agree. */
-#define MMODAL_COMPUTE_API_VERSION 1
+#define MMODAL_COMPUTE_API_VERSION 2
 
 typedef struct MmComputeApi
 {
@@ -43,6 +44,8 @@ typedef struct MmComputeApi
 	mm_isa (*isa_best)(void);
 	const char *(*isa_name)(mm_isa level);
 	const char *(*blas_description)(void);
+
+	const MmFaissApi *faiss;
 } MmComputeApi;
 
 /*

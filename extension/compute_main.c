@@ -34,6 +34,7 @@ static const MmComputeApi api = {
 	.isa_best = mm_isa_best,
 	.isa_name = mm_isa_name,
 	.blas_description = mm_blas_description,
+	.faiss = &mm_faiss_table,
 };
 
 const MmComputeApi *

@@ -23,6 +23,11 @@ int mm_guc_encoder_threads = 1;
 int mm_guc_max_image_size = 64 * 1024;
 int mm_guc_max_image_pixels = 100 * 1000 * 1000;
 int mm_guc_max_text_size = 1024;
+double mm_guc_recall = 0.95;
+int mm_guc_max_scan_tuples = 0;
+int mm_guc_ivf_probes = 0;
+double mm_guc_ivf_spread = 0;
+double mm_guc_ivf_error_bound = 2.5;
 
 static const struct config_enum_entry simd_options[] = {{"auto", MM_SIMD_AUTO, false},
 														{"scalar", MM_SIMD_SCALAR, false},
@@ -182,6 +187,36 @@ static const MmGuc settings[] = {
 	 .flags = GUC_UNIT_KB,
 	 .kind = PGC_INT,
 	 .def.integer = {&mm_guc_max_text_size, 1024, 1, 1024 * 1024}},
+	{.name = "mmodal.recall",
+	 .short_desc = "Sets the recall that scans of faiss_ivf indexes are to reach.",
+	 .long_desc =
+		 "The share of the true nearest neighbours that is found; 1 gives the exact answer.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_REAL,
+	 .def.real = {&mm_guc_recall, 0.95, 0.01, 1}},
+	{.name = "mmodal.max_scan_tuples",
+	 .short_desc = "Sets how many rows a scan of a faiss_ivf index reads at most.",
+	 .long_desc = "0 for no limit: a scan goes on until it has the rows that the query needs.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_scan_tuples, 0, 0, INT_MAX}},
+	{.name = "mmodal.ivf_probes",
+	 .short_desc = "Sets how many lists a round of a faiss_ivf scan reads.",
+	 .long_desc = "0, the default, reads as many as mmodal.recall needs.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_ivf_probes, 0, 0, 32768}},
+	{.name = "mmodal.ivf_spread",
+	 .short_desc = "Sets the factor by which faiss_ivf's stop rule widens what it measures.",
+	 .long_desc = "0, the default, takes it from the index's calibration and mmodal.recall.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_REAL,
+	 .def.real = {&mm_guc_ivf_spread, 0, 0, 10}},
+	{.name = "mmodal.ivf_error_bound",
+	 .short_desc = "Sets how many standard deviations of scan codes' error are reranked.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_REAL,
+	 .def.real = {&mm_guc_ivf_error_bound, 2.5, 0, 100}},
 };
 
 static void

@@ -28,6 +28,21 @@ extern int mm_guc_max_image_size;
 extern int mm_guc_max_image_pixels;
 extern int mm_guc_max_text_size;
 
+/* mmodal.recall: recall@k that index scans are to reach; 1 is exact. */
+extern double mm_guc_recall;
+
+/* mmodal.max_scan_tuples: rows that an index scan reads at most; 0: no limit. */
+extern int mm_guc_max_scan_tuples;
+
+/*
+ * For experts: lists that faiss_ivf reads a round (0: as mmodal.recall needs),
+ * the stop rule's factor (0: by calibration), and the standard deviations of
+ * scan codes' error that reranking allows for.
+ */
+extern int mm_guc_ivf_probes;
+extern double mm_guc_ivf_spread;
+extern double mm_guc_ivf_error_bound;
+
 /*
  * Define all settings and reserve the prefix "mmodal".  Called once, from
  * _PG_init.

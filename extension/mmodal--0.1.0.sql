@@ -532,3 +532,47 @@ CREATE FUNCTION mmodal_version() RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mmodal_version() IS
 	'versions of the extension, PostgreSQL, FAISS and BLAS, and the instruction set in use';
+
+-- ---------------------------------------------------------------------------
+-- The index access method faiss_ivf
+-- ---------------------------------------------------------------------------
+
+CREATE FUNCTION faiss_ivf_handler(internal) RETURNS index_am_handler
+	AS 'MODULE_PATHNAME' LANGUAGE C PARALLEL SAFE;
+COMMENT ON FUNCTION faiss_ivf_handler(internal) IS 'handler of the index access method faiss_ivf';
+
+CREATE ACCESS METHOD faiss_ivf TYPE INDEX HANDLER faiss_ivf_handler;
+COMMENT ON ACCESS METHOD faiss_ivf IS
+	'inverted file with compact codes for approximate nearest neighbours of embeddings';
+
+CREATE OPERATOR CLASS embedding_cosine_ops DEFAULT FOR TYPE embedding USING faiss_ivf AS
+	OPERATOR 1 <=> (embedding, embedding) FOR ORDER BY float_ops,
+	FUNCTION 1 cosine_distance(embedding, embedding);
+COMMENT ON OPERATOR CLASS embedding_cosine_ops USING faiss_ivf IS 'cosine distance, <=>';
+COMMENT ON OPERATOR FAMILY embedding_cosine_ops USING faiss_ivf IS 'cosine distance, <=>';
+
+CREATE OPERATOR CLASS embedding_l2_ops FOR TYPE embedding USING faiss_ivf AS
+	OPERATOR 1 <-> (embedding, embedding) FOR ORDER BY float_ops,
+	FUNCTION 1 l2_distance(embedding, embedding);
+COMMENT ON OPERATOR CLASS embedding_l2_ops USING faiss_ivf IS 'Euclidean distance, <->';
+COMMENT ON OPERATOR FAMILY embedding_l2_ops USING faiss_ivf IS 'Euclidean distance, <->';
+
+CREATE OPERATOR CLASS embedding_ip_ops FOR TYPE embedding USING faiss_ivf AS
+	OPERATOR 1 <#> (embedding, embedding) FOR ORDER BY float_ops,
+	FUNCTION 1 negative_inner_product(embedding, embedding);
+COMMENT ON OPERATOR CLASS embedding_ip_ops USING faiss_ivf IS 'negative inner product, <#>';
+COMMENT ON OPERATOR FAMILY embedding_ip_ops USING faiss_ivf IS 'negative inner product, <#>';
+
+CREATE FUNCTION mmodal_index_check(index regclass) RETURNS bigint
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mmodal_index_check(regclass) IS
+	'check a faiss_ivf index against its table and its own rules: raises XX002 at a fault, returns the rows checked';
+
+CREATE FUNCTION mmodal_index_stats(index regclass, OUT codec text, OUT metric text, OUT dims int,
+		OUT lists int, OUT empty_lists bigint, OUT largest_list bigint, OUT rows bigint,
+		OUT trained_rows bigint, OUT pages bigint, OUT tail_pages bigint, OUT retired_pages bigint,
+		OUT orphan_pages bigint, OUT stale boolean)
+	RETURNS record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mmodal_index_stats(regclass) IS
+	'what a faiss_ivf index holds; stale says that it has outgrown its training: REINDEX it';

@@ -11,6 +11,7 @@
 
 #include "compat.h"
 #include "guc.h"
+#include "index/ivf.h"
 
 MM_MODULE_MAGIC("mmodal", "0.1.0");
 
@@ -23,4 +24,5 @@ void
 _PG_init(void)
 {
 	mm_guc_init();
+	ivf_init_options();
 }

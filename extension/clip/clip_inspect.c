@@ -184,7 +184,8 @@ mmodal_version(PG_FUNCTION_ARGS)
 {
 	const MmComputeApi *api = mm_compute();
 
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf(
-		"mmodal %s, PostgreSQL %s, FAISS not built in, %s, SIMD %s (of %s)", MMODAL_VERSION,
-		PG_VERSION, api->blas_description(), mm_kernels->name, api->isa_name(api->isa_best()))));
+	PG_RETURN_TEXT_P(cstring_to_text(psprintf("mmodal %s, PostgreSQL %s, %s, %s, SIMD %s (of %s)",
+											  MMODAL_VERSION, PG_VERSION, api->faiss->description(),
+											  api->blas_description(), mm_kernels->name,
+											  api->isa_name(api->isa_best()))));
 }

@@ -1,0 +1,242 @@
+/*
+ * ivf_pages.c
+ *		Pages of faiss_ivf: making, finding, checking and chaining them.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/indexfsm.h"
+#include "storage/lmgr.h"
+#include "utils/snapmgr.h"
+
+#include "ivf.h"
+
+void
+ivf_page_init(Page page, IvfPageKind kind, uint32 first_list, uint32 last_list, uint32 generation)
+{
+	IvfSpecial *special;
+
+	PageInit(page, BLCKSZ, sizeof(IvfSpecial));
+	special = IvfPageGetSpecial(page);
+	special->retired = InvalidFullTransactionId;
+	special->first_list = first_list;
+	special->last_list = last_list;
+	special->generation = generation;
+	special->next = InvalidBlockNumber;
+	special->kind = (uint8) kind;
+	special->page_id = IVF_PAGE_ID;
+}
+
+void
+ivf_page_fill(Page page)
+{
+	((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
+}
+
+/* Whether nobody can be on the way to what the page once held. */
+static bool
+page_is_recyclable(Page page, Relation heap)
+{
+	IvfSpecial *special;
+
+	if (PageIsNew(page))
+		return true;
+	special = IvfPageGetSpecial(page);
+	return (special->flags & IVF_RETIRED) && GlobalVisCheckRemovableFullXid(heap, special->retired);
+}
+
+Buffer
+ivf_extend(Relation index, ForkNumber fork)
+{
+	Buffer buffer;
+	bool need_lock = !RELATION_IS_LOCAL(index);
+
+	if (need_lock)
+		LockRelationForExtension(index, ExclusiveLock);
+	buffer = ReadBufferExtended(index, fork, P_NEW, RBM_NORMAL, NULL);
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (need_lock)
+		UnlockRelationForExtension(index, ExclusiveLock);
+	return buffer;
+}
+
+Buffer
+ivf_new_buffer(Relation index, Relation heap)
+{
+	BlockNumber block;
+
+	while ((block = GetFreeIndexPage(index)) != InvalidBlockNumber)
+	{
+		/*
+		 * The map is only a hint: after a crash it may name a page that is in
+		 * use, whose owner may hold its lock, and wait for one of ours.
+		 */
+		Buffer buffer = ReadBuffer(index, block);
+
+		if (ConditionalLockBuffer(buffer))
+		{
+			if (page_is_recyclable(BufferGetPage(buffer), heap))
+				return buffer;
+			LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
+		}
+		ReleaseBuffer(buffer);
+	}
+	return ivf_extend(index, MAIN_FORKNUM);
+}
+
+bool
+ivf_page_is(Page page, IvfPageKind kind, uint32 list, uint32 generation)
+{
+	IvfSpecial *special;
+
+	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
+		return false;
+	special = IvfPageGetSpecial(page);
+	return special->kind == kind && special->generation == generation &&
+		   special->first_list <= list && list <= special->last_list;
+}
+
+void
+ivf_page_unexpected(Relation index, BlockNumber block)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("canceling statement due to conflict with recovery"),
+				 errdetail("Block %u of index \"%s\" was recycled on the primary server while "
+						   "this scan was on its way to it.",
+						   block, RelationGetRelationName(index)),
+				 errhint("Repeat the statement; hot_standby_feedback avoids such conflicts.")));
+	ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+					errmsg("index \"%s\" has an unexpected page at block %u",
+						   RelationGetRelationName(index), block),
+					errhint("Please REINDEX it.")));
+}
+
+Buffer
+ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list, uint32 generation)
+{
+	Buffer buffer;
+
+	if (unlikely(block == InvalidBlockNumber))
+		ivf_page_unexpected(index, block);
+	buffer = ReadBuffer(index, block);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (unlikely(!ivf_page_is(BufferGetPage(buffer), kind, list, generation)))
+	{
+		UnlockReleaseBuffer(buffer);
+		ivf_page_unexpected(index, block);
+	}
+	return buffer;
+}
+
+/*
+ * Lock order: list page, then the chain's last page, then the new page, which
+ * nobody else knows.
+ */
+bool
+ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
+				BlockNumber expected_last, const void *content, Size size)
+{
+	IvfPageKind kind = list < meta->lists ? IVF_TAIL : IVF_SIDE;
+	Buffer list_buffer = ReadBuffer(index, ivf_list_block(meta, list));
+	Buffer last_buffer = InvalidBuffer;
+	Buffer new_buffer;
+	GenericXLogState *xlog;
+	IvfList *entry;
+	Page page;
+
+	LockBuffer(list_buffer, BUFFER_LOCK_EXCLUSIVE);
+	if (ivf_list_entry(BufferGetPage(list_buffer), list)->tail_last != expected_last)
+	{
+		UnlockReleaseBuffer(list_buffer);
+		return false;
+	}
+	if (expected_last != InvalidBlockNumber)
+	{
+		last_buffer = ReadBuffer(index, expected_last);
+		LockBuffer(last_buffer, BUFFER_LOCK_EXCLUSIVE);
+	}
+	new_buffer = ivf_new_buffer(index, heap);
+
+	xlog = GenericXLogStart(index);
+	entry = ivf_list_entry(GenericXLogRegisterBuffer(xlog, list_buffer, 0), list);
+	if (expected_last == InvalidBlockNumber)
+	{
+		entry->tail_first = BufferGetBlockNumber(new_buffer);
+		entry->tail_first_seq = ++entry->tail_last_seq;
+	}
+	else
+	{
+		entry->tail_last_seq++;
+		page = GenericXLogRegisterBuffer(xlog, last_buffer, 0);
+		IvfPageGetSpecial(page)->next = BufferGetBlockNumber(new_buffer);
+	}
+	entry->tail_last = BufferGetBlockNumber(new_buffer);
+	page = GenericXLogRegisterBuffer(xlog, new_buffer, GENERIC_XLOG_FULL_IMAGE);
+	ivf_page_init(page, kind, list, list, entry->tail_last_seq);
+	if (size > 0)
+		memcpy(PageGetContents(page), content, size);
+	((PageHeader) page)->pd_lower += size;
+	GenericXLogFinish(xlog);
+
+	UnlockReleaseBuffer(new_buffer);
+	if (BufferIsValid(last_buffer))
+		UnlockReleaseBuffer(last_buffer);
+	UnlockReleaseBuffer(list_buffer);
+	return true;
+}
+
+int
+ivf_page_rows(const IvfState *state, Page page)
+{
+	switch (IvfPageGetSpecial(page)->kind)
+	{
+		case IVF_SCAN:
+			if (state->layout.scan_tid == 0)
+				return 0;
+			return (int) Min(((const IvfUnit *) PageGetContents(page))->rows,
+							 state->meta.unit_rows);
+		case IVF_CODE:
+			return (int) state->meta.unit_code_rows;
+		case IVF_TAIL:
+			return ivf_tail_rows(state, page);
+		case IVF_SIDE:
+			return ivf_side_rows(page);
+		default:
+			return 0;
+	}
+}
+
+ItemPointer
+ivf_page_tid(const IvfState *state, Page page, int row, uint32 *list)
+{
+	const IvfSpecial *special = IvfPageGetSpecial(page);
+	char *content = PageGetContents(page);
+
+	*list = special->first_list;
+	switch (special->kind)
+	{
+		case IVF_SCAN:
+		{
+			IvfSide *side = (IvfSide *) (content + state->layout.scan_tid) + row;
+
+			*list += side->list;
+			return &side->tid;
+		}
+		case IVF_CODE:
+		{
+			IvfCode *code = (IvfCode *) (content + (Size) row * state->meta.code_bytes);
+
+			*list += code->list;
+			return &code->tid;
+		}
+		case IVF_TAIL:
+			return &ivf_tail_row(state, page, row)->tid;
+		default:
+			return &((IvfSide *) content + row)->tid;
+	}
+}

@@ -1,0 +1,507 @@
+/*
+ * ivf_probe.c
+ *		Which lists a search reads, in which order, and when that is enough.
+ *
+ * The stop rule.  In an unread list with centre similarity b, n rows and root
+ * mean square residual rad, similarities scatter around b with a deviation
+ * that is proportional to rad |y|; the factor depends on the query (how the
+ * base varies in its direction, how far from the base it lies) and is measured
+ * on the rows already read.  So the number of rows in unread lists that beat
+ * the k-th best found, T, is expected to be the sum of n Q((T - b) / deviation),
+ * Q being the normal distribution's tail.  A search has read enough for its k
+ * rows when that is at most a fixed share of k.  One factor on the deviation
+ * ("spread") then trades work for recall, much the same for every k and for
+ * queries of another modality, which lie elsewhere and have other deviations;
+ * calibration finds the factor that gives the recall asked for.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/memutils.h"
+
+#include "ivf.h"
+#include "ivf_search.h"
+
+/* Rows likely to be missed, as a share of k, with which a search may stop. */
+#define MISSED_SHARE 0.05
+
+/* Lists are read in the order of centre + this times spread. */
+#define ORDER_BONUS 0.3f
+
+/* Tail of the normal distribution at multiples of 1 / TAIL_STEPS. */
+#define TAIL_STEPS 64
+#define TAIL_END 6
+
+static float tail_table[TAIL_END * TAIL_STEPS + 1];
+
+static void
+init_tail_table(void)
+{
+	if (tail_table[0] != 0)
+		return;
+	for (int i = 0; i <= TAIL_END * TAIL_STEPS; i++)
+		tail_table[i] = (float) (0.5 * erfc((double) i / TAIL_STEPS * M_SQRT1_2));
+}
+
+static inline float
+normal_tail(float z)
+{
+	float position = fabsf(z) * TAIL_STEPS;
+	float tail;
+
+	if (position >= TAIL_END * TAIL_STEPS)
+		tail = 0;
+	else
+		tail = tail_table[(int) position];
+	return z >= 0 ? tail : 1 - tail;
+}
+
+static float
+tail_rows(const IvfState *state, const IvfList *entry)
+{
+	if (entry->tail_first == InvalidBlockNumber)
+		return 0;
+	/* The last page is half full, for all that we know. */
+	return (float) ivf_tail_most(state, entry) - 0.5f * state->layout.rows_per_tail;
+}
+
+/* Similarity of each list's centre by the 8-bit query, and what rows scatter around. */
+static void
+rank_centres(IvfSearch *search)
+{
+	const IvfState *state = search->state;
+	const IvfQuery *query = search->query;
+	bool l2 = query->metric == MM_L2_SQUARED;
+	int32 *dots = palloc(search->nlists * sizeof(int32));
+
+	ivf_kernels()->dot_8bit(state->centres, state->meta.pdims, (int) search->nlists, query->y8,
+							query->pdims, dots);
+	for (uint32 list = 0; list < search->nlists; list++)
+	{
+		const IvfList *entry = &search->lists[list];
+		float radius = entry->radius;
+		float base =
+			query->constant + query->step8 * state->centre_scale[list] * (float) dots[list];
+
+		search->weight[list] =
+			(float) entry->packed - (float) entry->dead + tail_rows(state, entry);
+		if (l2)
+		{
+			base = Min(base - state->centre_half[list], 0);
+			search->centre[list] = base - radius * radius / 2;
+			search->spread[list] = radius * sqrtf(-2 * base);
+		}
+		else
+		{
+			search->centre[list] = base;
+			search->spread[list] = radius * query->norm;
+		}
+		search->base[list] = base;
+	}
+	pfree(dots);
+}
+
+/*
+ * Sort lists by what they promise, roughly: a counting sort on so many buckets
+ * that few lists share one.
+ */
+static void
+order_lists(IvfSearch *search)
+{
+	uint32 n = search->nlists;
+	float *key = palloc(n * sizeof(float));
+	uint32 buckets = 2 * n;
+	uint32 *start = palloc0((buckets + 1) * sizeof(uint32));
+	float largest = -INFINITY;
+	float smallest = INFINITY;
+	float factor;
+
+	for (uint32 i = 0; i < n; i++)
+	{
+		key[i] = search->centre[i] + ORDER_BONUS * search->spread[i];
+		largest = Max(largest, key[i]);
+		smallest = Min(smallest, key[i]);
+	}
+	factor = largest > smallest ? (buckets - 1) / (largest - smallest) : 0;
+	for (uint32 i = 0; i < n; i++)
+		start[(uint32) ((largest - key[i]) * factor) + 1]++;
+	for (uint32 b = 0; b < buckets; b++)
+		start[b + 1] += start[b];
+	for (uint32 i = 0; i < n; i++)
+		search->order[start[(uint32) ((largest - key[i]) * factor)]++] = i;
+	pfree(start);
+	pfree(key);
+}
+
+void
+ivf_probe_begin(IvfSearch *search)
+{
+	const IvfMeta *meta = &search->state->meta;
+	Size n = meta->lists;
+
+	init_tail_table();
+	search->nlists = meta->lists;
+	search->lists = palloc((n + IVF_SIDE_LISTS) * sizeof(IvfList));
+	ivf_read_lists(search->index, meta, search->lists);
+	search->order = palloc(n * sizeof(uint32));
+	search->centre = palloc0(n * sizeof(float));
+	search->spread = palloc0(n * sizeof(float));
+	search->weight = palloc0(n * sizeof(float));
+	search->base = palloc0(n * sizeof(float));
+	if (search->query)
+	{
+		rank_centres(search);
+		order_lists(search);
+		return;
+	}
+	for (uint32 i = 0; i < n; i++)
+		search->order[i] = i;
+}
+
+/* Have room for count more rows. */
+static void
+reserve_rows(IvfSearch *search, uint32 count)
+{
+	Size want = (Size) search->nrows + count;
+
+	if (want <= search->max_rows)
+		return;
+	if (want > PG_UINT32_MAX / 2)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many rows in one search of index \"%s\"",
+							   RelationGetRelationName(search->index))));
+	want = Max(want, 2 * (Size) search->max_rows);
+	want = Max(want, 8192);
+	if (search->max_rows == 0)
+	{
+		search->similarity = MemoryContextAllocHuge(search->context, want * sizeof(float));
+		search->upper = MemoryContextAllocHuge(search->context, want * sizeof(float));
+		search->bias = MemoryContextAllocHuge(search->context, want * sizeof(float));
+	}
+	else
+	{
+		search->similarity = repalloc_huge(search->similarity, want * sizeof(float));
+		search->upper = repalloc_huge(search->upper, want * sizeof(float));
+		search->bias = repalloc_huge(search->bias, want * sizeof(float));
+	}
+	search->max_rows = (uint32) want;
+}
+
+static IvfSegment *
+add_segment(IvfSearch *search, BlockNumber block, uint32 list, uint32 generation, int first_row,
+			int rows)
+{
+	IvfSegment *segment;
+
+	if (search->nsegments == search->max_segments)
+	{
+		search->max_segments = Max(256, 2 * search->max_segments);
+		if (search->segments)
+			search->segments =
+				repalloc_huge(search->segments, search->max_segments * sizeof(IvfSegment));
+		else
+			search->segments =
+				MemoryContextAllocHuge(search->context, search->max_segments * sizeof(IvfSegment));
+	}
+	segment = &search->segments[search->nsegments++];
+	segment->block = block;
+	segment->list = list;
+	segment->generation = generation;
+	segment->start = search->nrows;
+	segment->first_row = (uint16) first_row;
+	segment->rows = (uint16) rows;
+	segment->tail = false;
+	return segment;
+}
+
+/* Find a place in top for an estimate that reaches its threshold. */
+static void
+push_top(IvfSearch *search, float value)
+{
+	if (search->ntop == search->max_top)
+	{
+		search->top_threshold = ivf_kth_largest(search->top, search->ntop, search->top_want);
+		search->ntop = search->top_want;
+		if (value < search->top_threshold)
+			return;
+	}
+	search->top[search->ntop++] = value;
+}
+
+static uint32 *
+reserve_found(IvfSearch *search, uint32 n)
+{
+	if (n > search->max_found)
+	{
+		if (search->found)
+			pfree(search->found);
+		search->max_found = Max(n, 2048);
+		search->found = MemoryContextAllocHuge(search->context, search->max_found * sizeof(uint32));
+	}
+	return search->found;
+}
+
+static void
+push_rows(IvfSearch *search, uint32 start, uint32 rows)
+{
+	uint32 *found = reserve_found(search, rows);
+	int n = ivf_kernels()->collect(search->similarity + start, (int) rows, search->top_threshold,
+								   found);
+
+	for (int i = 0; i < n; i++)
+		push_top(search, search->similarity[start + found[i]]);
+}
+
+/* Count rows that have been read into the arrays' end. */
+static void
+count_rows(IvfSearch *search, uint32 rows)
+{
+	if (search->exact)
+	{
+		for (uint32 i = search->nrows; i < search->nrows + rows; i++)
+			search->upper[i] = INFINITY;
+	}
+	search->nrows += rows;
+	search->unranked += rows;
+	search->stats.scanned += rows;
+	push_rows(search, search->nrows - rows, rows);
+}
+
+static double
+scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
+{
+	const IvfState *state = search->state;
+	BlockNumber block = entry->first_block;
+	int row = (int) entry->first_row;
+	uint32 left = entry->packed;
+	double squares = 0;
+
+	while (left > 0)
+	{
+		Buffer buffer = ivf_read_page(search->index, block, IVF_SCAN, list, entry->generation);
+		Page page = BufferGetPage(buffer);
+		const char *content = PageGetContents(page);
+		const IvfUnit *unit = (const IvfUnit *) content;
+		uint32 rows = Min(left, Min(unit->rows, state->meta.unit_rows) - (uint32) row);
+		IvfSegment *segment;
+
+		if (row >= (int) Min(unit->rows, state->meta.unit_rows))
+		{
+			UnlockReleaseBuffer(buffer);
+			ivf_page_unexpected(search->index, block);
+		}
+		reserve_rows(search, rows);
+		segment = add_segment(search, block, list, entry->generation, row, (int) rows);
+		memcpy(segment->code, unit->code, sizeof(unit->code));
+		memcpy(segment->refine, unit->refine, sizeof(unit->refine));
+		squares +=
+			state->codec->scan(state, search->query, content, row, (int) rows, search->base[list],
+							   (float) search->options.error_bound,
+							   search->similarity + search->nrows, search->upper + search->nrows);
+		if (state->layout.scan_bias)
+			memcpy(search->bias + search->nrows,
+				   (const float *) (content + state->layout.scan_bias) + row, rows * sizeof(float));
+		block = IvfPageGetSpecial(page)->next;
+		UnlockReleaseBuffer(buffer);
+		count_rows(search, rows);
+		left -= rows;
+		row = 0;
+	}
+	return squares;
+}
+
+static double
+scan_tail(IvfSearch *search, uint32 list, const IvfList *entry)
+{
+	const IvfState *state = search->state;
+	BlockNumber block = entry->tail_first;
+	uint32 seq = entry->tail_first_seq;
+	double squares = 0;
+
+	while (block != InvalidBlockNumber)
+	{
+		Buffer buffer = ivf_read_page(search->index, block, IVF_TAIL, list, seq);
+		Page page = BufferGetPage(buffer);
+		int rows = ivf_tail_rows(state, page);
+
+		CHECK_FOR_INTERRUPTS();
+		reserve_rows(search, (uint32) rows);
+		if (rows > 0)
+			add_segment(search, block, list, seq, 0, rows)->tail = true;
+		for (int i = 0; i < rows; i++)
+		{
+			const IvfRow *row = ivf_tail_row(state, page, i);
+			uint32 at = search->nrows + (uint32) i;
+
+			squares += state->codec->scan_row(state, search->query, row, search->base[list],
+											  (float) search->options.error_bound,
+											  &search->similarity[at], &search->upper[at]);
+			search->bias[at] = row->bias;
+		}
+		block = IvfPageGetSpecial(page)->next;
+		UnlockReleaseBuffer(buffer);
+		count_rows(search, (uint32) rows);
+		seq++;
+	}
+	return squares;
+}
+
+/*
+ * Sum of squared differences between the estimates from a row on and a value.
+ * Under L2 rows do not scatter around their centre's own similarity.
+ */
+static double
+squares_around(const IvfSearch *search, uint32 from, float value)
+{
+	double sum = 0;
+
+	for (uint32 i = from; i < search->nrows; i++)
+	{
+		double difference = search->similarity[i] - value;
+
+		sum += difference * difference;
+	}
+	return sum;
+}
+
+/* Read a list's scan codes. */
+static void
+probe_list(IvfSearch *search, uint32 list)
+{
+	const IvfList *entry = &search->lists[list];
+	const IvfQuery *query = search->query;
+	float spread = search->spread[list];
+	uint32 before = search->nrows;
+	float base = query->constant + ivf_centre_dot(search->state, query, list);
+	double squares;
+	double rows;
+
+	if (query->metric == MM_L2_SQUARED)
+		base -= search->state->centre_half[list];
+	search->base[list] = base;
+	squares = scan_packed(search, list, entry);
+	squares += scan_tail(search, list, entry);
+	rows = search->nrows - before;
+	if (spread > 0 && rows > 0)
+	{
+		if (query->metric == MM_L2_SQUARED)
+			squares = squares_around(search, before, search->centre[list]);
+		search->squares += squares / ((double) spread * spread);
+		search->squares_rows += rows;
+	}
+	search->stats.lists++;
+}
+
+void
+ivf_probe(IvfSearch *search, uint32 upto)
+{
+	upto = Min(upto, search->nlists);
+	for (; search->probed < upto; search->probed++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (search->options.max_rows > 0 && search->stats.scanned >= search->options.max_rows)
+			break;
+		probe_list(search, search->order[search->probed]);
+	}
+}
+
+uint32
+ivf_probes_needed(const IvfSearch *search, float worst, double k)
+{
+	double budget = MISSED_SHARE * k;
+	double deviation =
+		sqrt(search->squares / Max(search->squares_rows, 1)) * search->options.spread;
+	double missed = 0;
+	uint32 i = search->nlists;
+
+	/* A flat distribution of what was read tells nothing: never divide by zero. */
+	deviation = Max(deviation, 1e-6);
+	while (i > search->probed)
+	{
+		uint32 list = search->order[i - 1];
+		float scatter = (float) deviation * search->spread[list];
+		float margin = worst - search->centre[list];
+
+		if (scatter > 0)
+			missed += search->weight[list] * normal_tail(margin / scatter);
+		else if (margin <= 0)
+			missed += search->weight[list];
+		if (missed > budget)
+			break;
+		i--;
+	}
+	return i;
+}
+
+float
+ivf_kth_largest(float *values, int n, int k)
+{
+	int low = 0;
+	int high = n - 1;
+
+	k--;
+	while (low < high)
+	{
+		float pivot = values[low + (high - low) / 2];
+		int i = low - 1;
+		int j = high + 1;
+
+		for (;;)
+		{
+			float swapped;
+
+			do
+				i++;
+			while (values[i] > pivot);
+			do
+				j--;
+			while (values[j] < pivot);
+			if (i >= j)
+				break;
+			swapped = values[i];
+			values[i] = values[j];
+			values[j] = swapped;
+		}
+		if (k <= j)
+			high = j;
+		else
+			low = j + 1;
+	}
+	return values[k];
+}
+
+void
+ivf_top_restart(IvfSearch *search, int want)
+{
+	int room = 4 * want + 64;
+
+	if (room > search->max_top)
+	{
+		if (search->top)
+			pfree(search->top);
+		search->top = MemoryContextAllocHuge(search->context, room * sizeof(float));
+	}
+	search->max_top = room;
+	search->top_want = want;
+	search->ntop = 0;
+	search->top_threshold = -FLT_MAX;
+	for (uint32 i = 0; i < search->nhits; i++)
+	{
+		if (search->hits[i].similarity >= search->top_threshold)
+			push_top(search, search->hits[i].similarity);
+	}
+	for (uint32 start = 0; start < search->nrows; start += 65536)
+		push_rows(search, start, Min(search->nrows - start, 65536));
+}
+
+float
+ivf_top_kth(IvfSearch *search, int k)
+{
+	if (search->ntop < k)
+		return -INFINITY;
+	return ivf_kth_largest(search->top, search->ntop, k);
+}

@@ -1,0 +1,257 @@
+/*
+ * ivf_rerank.c
+ *		From scan codes to better estimates: 8-bit codes, then refinements.
+ *
+ * Rows are visited in the order in which they lie, so that a page is read once
+ * for all of its rows.
+ */
+#include "postgres.h"
+
+#include <float.h>
+#include <math.h>
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "ivf.h"
+#include "ivf_search.h"
+
+/* A uniform rounding error's deviation, in steps, and how many of these are allowed for. */
+#define ROUNDING_DEVIATION 0.29f
+#define ROUNDING_BOUND 4.0f
+
+/* Allowance for float32 arithmetic in proven bounds, relative to the vectors' lengths. */
+#define ARITHMETIC_ERROR 2e-5f
+
+/* The page that was read last, kept locked for the rows that follow. */
+typedef struct PageCursor
+{
+	Relation index;
+	Buffer buffer;
+	BlockNumber block;
+} PageCursor;
+
+static void
+cursor_close(PageCursor *cursor)
+{
+	if (BufferIsValid(cursor->buffer))
+		UnlockReleaseBuffer(cursor->buffer);
+	cursor->buffer = InvalidBuffer;
+}
+
+static Page
+cursor_page(PageCursor *cursor, BlockNumber block, IvfPageKind kind, uint32 list, uint32 generation)
+{
+	if (!BufferIsValid(cursor->buffer) || cursor->block != block)
+	{
+		cursor_close(cursor);
+		cursor->buffer = ivf_read_page(cursor->index, block, kind, list, generation);
+		cursor->block = block;
+	}
+	return BufferGetPage(cursor->buffer);
+}
+
+static IvfHit *
+add_hit(IvfSearch *search)
+{
+	if (search->nhits == search->max_hits)
+	{
+		search->max_hits = Max(64, 2 * search->max_hits);
+		if (search->hits)
+			search->hits = repalloc_huge(search->hits, search->max_hits * sizeof(IvfHit));
+		else
+			search->hits =
+				MemoryContextAllocHuge(search->context, search->max_hits * sizeof(IvfHit));
+	}
+	return &search->hits[search->nhits++];
+}
+
+/*
+ * How far the similarity of a row may be from the truth.  In an exact search
+ * that is a bound, by Cauchy and Schwarz: the codes err by at most half a step
+ * in each coordinate (refined: a 32nd), the 16-bit query by half of its own.
+ */
+static float
+hit_slack(const IvfSearch *search, float scale, bool refined)
+{
+	const IvfQuery *query = search->query;
+	float n = (float) query->pdims;
+	float codes = refined ? scale / 32 : scale / 2;
+	float bound;
+
+	if (!search->exact)
+		return refined ? 0 : ROUNDING_BOUND * ROUNDING_DEVIATION * scale * query->norm;
+	bound = codes * sqrtf(n) * query->norm;
+	/* |code * scale| <= 127 scale, and centres are of the mean's order. */
+	bound += query->step16 / 2 * sqrtf(n) * (128 * scale * sqrtf(n));
+	if (refined)
+		bound += 128 * query->step16 * n * scale / 2;
+	return bound;
+}
+
+/* The part of an exact search's slack that all rows have. */
+static float
+arithmetic_slack(const IvfSearch *search, uint32 list)
+{
+	const IvfState *state = search->state;
+	const IvfQuery *query = search->query;
+	float centre = sqrtf(2 * state->centre_half[list]);
+
+	if (!search->exact)
+		return 0;
+	return ARITHMETIC_ERROR *
+			   (fabsf(query->constant) + query->norm * (centre + search->lists[list].radius) +
+				fabsf(search->base[list]) + FLT_MIN) +
+		   query->step16 * sqrtf((float) query->pdims) * centre;
+}
+
+/* Make a hit of one row, unless it is dead. */
+static void
+rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *cursor)
+{
+	const IvfState *state = search->state;
+	const IvfMeta *meta = &state->meta;
+	const IvfSegment *segment = &search->segments[segment_number];
+	int row = segment->first_row + (int) (at - segment->start);
+	float similarity = search->similarity[at];
+	const int8 *code = NULL;
+	float scale = 0;
+	ItemPointerData tid;
+	IvfHit *hit;
+	Page page;
+
+	if (segment->tail)
+	{
+		const IvfRow *stored;
+
+		page = cursor_page(cursor, segment->block, IVF_TAIL, segment->list, segment->generation);
+		stored = ivf_tail_row(state, page, row);
+		tid = stored->tid;
+		scale = stored->code_scale;
+		code = (const int8 *) stored + state->layout.row_code;
+	}
+	else if (meta->code_bytes == 0)
+	{
+		page = cursor_page(cursor, segment->block, IVF_SCAN, segment->list, segment->generation);
+		tid = ((const IvfSide *) (PageGetContents(page) + state->layout.scan_tid))[row].tid;
+	}
+	else
+	{
+		const IvfCode *stored;
+
+		page = cursor_page(cursor, segment->code[row / meta->unit_code_rows], IVF_CODE,
+						   segment->list, segment->generation);
+		stored = (const IvfCode *) (PageGetContents(page) +
+									(Size) (row % meta->unit_code_rows) * meta->code_bytes);
+		tid = stored->tid;
+		scale = stored->scale;
+		code = (const int8 *) (stored + 1);
+	}
+	if (!ItemPointerIsValid(&tid))
+		return;
+
+	hit = add_hit(search);
+	hit->tid = tid;
+	hit->segment = segment_number;
+	hit->row = (uint16) row;
+	hit->out = false;
+	hit->scale = scale;
+	if (search->query == NULL)
+		similarity = 0;
+	else if (meta->code_bytes)
+	{
+		similarity = search->base[segment->list] + ivf_code_dot(search->query, scale, code);
+		if (state->layout.scan_bias)
+			similarity += search->bias[at];
+	}
+	hit->similarity = similarity;
+	hit->slack = 0;
+	if (search->query)
+		hit->slack = hit_slack(search, scale, false) + arithmetic_slack(search, segment->list);
+	hit->final = meta->refine_bytes == 0;
+	search->stats.reranked++;
+}
+
+void
+ivf_rerank(IvfSearch *search, float threshold, bool by_upper)
+{
+	PageCursor cursor = {.index = search->index, .buffer = InvalidBuffer};
+	const float *values = by_upper ? search->upper : search->similarity;
+	uint32 segment = 0;
+
+	for (uint32 start = 0; start < search->nrows; start += 2048)
+	{
+		uint32 found[2048];
+		int n = ivf_kernels()->collect(values + start, (int) Min(search->nrows - start, 2048),
+									   Max(threshold, -FLT_MAX), found);
+
+		for (int i = 0; i < n; i++)
+		{
+			uint32 at = start + found[i];
+
+			while (at >= search->segments[segment].start + search->segments[segment].rows)
+				segment++;
+			rerank_row(search, segment, at, &cursor);
+			search->similarity[at] = -INFINITY;
+			search->upper[at] = -INFINITY;
+			search->unranked--;
+		}
+		if (n > 0)
+		{
+			cursor_close(&cursor);
+			CHECK_FOR_INTERRUPTS();
+		}
+	}
+	cursor_close(&cursor);
+}
+
+static void
+refine_hit(IvfSearch *search, IvfHit *hit, PageCursor *cursor)
+{
+	const IvfState *state = search->state;
+	const IvfMeta *meta = &state->meta;
+	const IvfSegment *segment = &search->segments[hit->segment];
+	const uint8 *refine;
+	Page page;
+
+	if (segment->tail)
+	{
+		page = cursor_page(cursor, segment->block, IVF_TAIL, segment->list, segment->generation);
+		refine = (const uint8 *) ivf_tail_row(state, page, hit->row) + state->layout.row_refine;
+	}
+	else
+	{
+		page = cursor_page(cursor, segment->refine[hit->row / meta->unit_refine_rows], IVF_REFINE,
+						   segment->list, segment->generation);
+		refine = (const uint8 *) PageGetContents(page) +
+				 (Size) (hit->row % meta->unit_refine_rows) * meta->refine_bytes;
+	}
+	hit->similarity += ivf_refine_dot(search->query, hit->scale, refine);
+	hit->slack = hit_slack(search, hit->scale, true) + arithmetic_slack(search, segment->list);
+	hit->final = true;
+	search->stats.refined++;
+}
+
+void
+ivf_refine_hit(IvfSearch *search, IvfHit *hit)
+{
+	PageCursor cursor = {.index = search->index, .buffer = InvalidBuffer};
+
+	refine_hit(search, hit, &cursor);
+	cursor_close(&cursor);
+}
+
+void
+ivf_refine(IvfSearch *search, float threshold)
+{
+	PageCursor cursor = {.index = search->index, .buffer = InvalidBuffer};
+
+	for (uint32 i = 0; i < search->nhits; i++)
+	{
+		IvfHit *hit = &search->hits[i];
+
+		if (!hit->final && hit->similarity + hit->slack >= threshold)
+			refine_hit(search, hit, &cursor);
+	}
+	cursor_close(&cursor);
+}

@@ -1,0 +1,135 @@
+/*
+ * ivf_rewrite.c
+ *		Writing a list anew, while others read it and insert into it.
+ *
+ * 1. The tail's last page is sealed: inserts that come now begin a new page
+ *    behind it.  So what lies before is complete and changes no more (only
+ *    vacuum puts tombstones, and that is us).
+ * 2. Live rows of packed part and sealed tail are copied to new pages.
+ * 3. The list's entry is changed, in one WAL record: the packed part is the new
+ *    one, the tail begins behind the sealed page.
+ *
+ * Scans that read the entry before step 3 go on in the old pages, which stay
+ * as they are until no snapshot from before remains.
+ */
+#include "postgres.h"
+
+#include "access/generic_xlog.h"
+#include "fmgr.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+
+#include "ivf.h"
+#include "ivf_vacuum.h"
+
+/* Seal the tail; returns the entry as it is then. */
+static IvfList
+seal_tail(IvfVacuum *vacuum, uint32 list)
+{
+	for (;;)
+	{
+		IvfList entry = ivf_read_list(vacuum->index, &vacuum->state->meta, list);
+		GenericXLogState *xlog;
+		Buffer buffer;
+		Page page;
+
+		if (entry.tail_last == InvalidBlockNumber)
+			return entry;
+		buffer = ReadBuffer(vacuum->index, entry.tail_last);
+		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		page = BufferGetPage(buffer);
+		if (!ivf_page_is(page, IVF_TAIL, list, entry.tail_last_seq))
+		{
+			UnlockReleaseBuffer(buffer);
+			ivf_page_unexpected(vacuum->index, entry.tail_last);
+		}
+		if (IvfPageGetSpecial(page)->next != InvalidBlockNumber)
+		{
+			/* Somebody was faster: there is a new last page. */
+			UnlockReleaseBuffer(buffer);
+			continue;
+		}
+		xlog = GenericXLogStart(vacuum->index);
+		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
+		IvfPageGetSpecial(page)->flags |= IVF_SEALED;
+		GenericXLogFinish(xlog);
+		UnlockReleaseBuffer(buffer);
+		return entry;
+	}
+}
+
+/* What the copy goes to. */
+typedef struct Copy
+{
+	IvfPacker *packer;
+	IvfList *written;
+} Copy;
+
+static void
+copy_row(const IvfRow *row, BlockNumber block, void *arg)
+{
+	Copy *copy = (Copy *) arg;
+
+	mm_vacuum_delay_point();
+	if (!ItemPointerIsValid(&row->tid))
+		return;
+	ivf_packer_add(copy->packer, row);
+	copy->written->packed++;
+}
+
+/* Step 3.  Lock order: the entry, then the page of the tail. */
+static void
+swap_entry(IvfVacuum *vacuum, uint32 list, const IvfList *sealed, const IvfList *written)
+{
+	Buffer buffer = ReadBuffer(vacuum->index, ivf_list_block(&vacuum->state->meta, list));
+	GenericXLogState *xlog;
+	IvfList *entry;
+
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	xlog = GenericXLogStart(vacuum->index);
+	entry = ivf_list_entry(GenericXLogRegisterBuffer(xlog, buffer, 0), list);
+	entry->first_block = written->first_block;
+	entry->first_row = written->first_row;
+	entry->packed = written->packed;
+	entry->dead = 0;
+	entry->generation = written->generation;
+	if (sealed->tail_last != InvalidBlockNumber)
+	{
+		if (entry->tail_last == sealed->tail_last)
+		{
+			entry->tail_first = InvalidBlockNumber;
+			entry->tail_last = InvalidBlockNumber;
+		}
+		else
+		{
+			Buffer last = ivf_read_page(vacuum->index, sealed->tail_last, IVF_TAIL, list,
+										sealed->tail_last_seq);
+
+			entry->tail_first = IvfPageGetSpecial(BufferGetPage(last))->next;
+			UnlockReleaseBuffer(last);
+		}
+		entry->tail_first_seq = sealed->tail_last_seq + 1;
+	}
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+}
+
+void
+ivf_rewrite_list(IvfVacuum *vacuum, uint32 list, uint32 generation)
+{
+	MemoryContext context =
+		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf rewrite", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+	IvfList sealed = seal_tail(vacuum, list);
+	IvfPacker *packer =
+		ivf_packer_begin(vacuum->index, vacuum->heap, vacuum->state, generation, false);
+	IvfList written;
+	Copy copy = {.packer = packer, .written = &written};
+
+	ivf_packer_list(packer, list, &written);
+	ivf_walk_list(vacuum->index, vacuum->state, list, &sealed, copy_row, &copy);
+	ivf_packer_end(packer);
+	swap_entry(vacuum, list, &sealed, &written);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}

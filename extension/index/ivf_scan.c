@@ -1,0 +1,132 @@
+/*
+ * ivf_scan.c
+ *		Index scans: ORDER BY column <operator> value.
+ */
+#include "postgres.h"
+
+#include <math.h>
+
+#include "access/relscan.h"
+#include "fmgr.h"
+#include "pgstat.h"
+#include "utils/float.h"
+#include "utils/memutils.h"
+
+#include "../guc.h"
+#include "ivf.h"
+#include "ivf_search.h"
+
+/* What a scan keeps; a search is made at the first row that is asked for. */
+typedef struct IvfScan
+{
+	MemoryContext context; /* of the search, reset by a rescan */
+	IvfSearch *search;
+} IvfScan;
+
+IvfSearchOptions
+ivf_search_options(Relation index)
+{
+	const IvfState *state = ivf_state(index);
+	IvfSearchOptions options = {0};
+	float curve[IVF_CURVE_POINTS];
+
+	options.recall = mm_guc_recall;
+	options.probes = mm_guc_ivf_probes;
+	options.error_bound = mm_guc_ivf_error_bound;
+	options.max_rows = mm_guc_max_scan_tuples;
+	options.first_round = IVF_FIRST_ROUND;
+	options.spread = (float) mm_guc_ivf_spread;
+	if (options.spread <= 0)
+	{
+		ivf_curve_of(index, &state->meta, curve);
+		options.spread = ivf_curve_spread(curve, options.recall);
+	}
+	return options;
+}
+
+IndexScanDesc
+ivf_beginscan(Relation index, int nkeys, int norderbys)
+{
+	IndexScanDesc scan = RelationGetIndexScan(index, nkeys, norderbys);
+	IvfScan *ivf = palloc0(sizeof(IvfScan));
+
+	ivf->context =
+		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf search", ALLOCSET_DEFAULT_SIZES);
+	scan->opaque = ivf;
+	if (norderbys > 0)
+	{
+		scan->xs_orderbyvals = palloc0(norderbys * sizeof(Datum));
+		scan->xs_orderbynulls = palloc0(norderbys * sizeof(bool));
+	}
+	return scan;
+}
+
+void
+ivf_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
+{
+	IvfScan *ivf = (IvfScan *) scan->opaque;
+
+	ivf->search = NULL;
+	MemoryContextReset(ivf->context);
+	if (keys && scan->numberOfKeys > 0)
+		memmove(scan->keyData, keys, scan->numberOfKeys * sizeof(ScanKeyData));
+	if (orderbys && scan->numberOfOrderBys > 0)
+		memmove(scan->orderByData, orderbys, scan->numberOfOrderBys * sizeof(ScanKeyData));
+}
+
+static void
+begin_search(IndexScanDesc scan)
+{
+	IvfScan *ivf = (IvfScan *) scan->opaque;
+	const ScanKeyData *key = scan->orderByData;
+	IvfSearchOptions options;
+
+	if (scan->numberOfOrderBys != 1 || scan->numberOfKeys != 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("faiss_ivf index \"%s\" can only be scanned in order of distance",
+							   RelationGetRelationName(scan->indexRelation))));
+	pgstat_count_index_scan(scan->indexRelation);
+	options = ivf_search_options(scan->indexRelation);
+	ivf->search = ivf_search_begin(scan->indexRelation, key->sk_argument,
+								   (key->sk_flags & SK_ISNULL) != 0, &options);
+}
+
+/* In an exact search the executor puts rows in order by their true distances. */
+static void
+set_lower_bound(IndexScanDesc scan, double distance, bool has_distance, bool is_null_row)
+{
+	scan->xs_orderbynulls[0] = is_null_row;
+	scan->xs_orderbyvals[0] = Float8GetDatum(has_distance ? distance : get_float8_nan());
+	scan->xs_recheckorderby = true;
+}
+
+bool
+ivf_gettuple(IndexScanDesc scan, ScanDirection direction)
+{
+	IvfScan *ivf = (IvfScan *) scan->opaque;
+	MemoryContext old = MemoryContextSwitchTo(ivf->context);
+	double distance;
+	bool has_distance;
+	bool found;
+
+	Assert(ScanDirectionIsForward(direction));
+	if (ivf->search == NULL)
+		begin_search(scan);
+	found = ivf_search_next(ivf->search, &scan->xs_heaptid, &distance, &has_distance);
+	scan->xs_recheck = false;
+	scan->xs_recheckorderby = false;
+	MemoryContextSwitchTo(old);
+	if (found && ivf->search->exact)
+		set_lower_bound(scan, distance, has_distance, ivf->search->phase == IVF_NULL_ROWS);
+	return found;
+}
+
+void
+ivf_endscan(IndexScanDesc scan)
+{
+	IvfScan *ivf = (IvfScan *) scan->opaque;
+
+	MemoryContextDelete(ivf->context);
+	pfree(ivf);
+	scan->opaque = NULL;
+}

@@ -1,0 +1,309 @@
+/*
+ * ivf_state.c
+ *		The metapage, what is computed from it, and what never changes.
+ */
+#include "postgres.h"
+
+#include "access/relscan.h"
+#include "fmgr.h"
+#include "storage/bufmgr.h"
+#include "utils/memutils.h"
+
+#include "ivf.h"
+
+/* Bytes of the columns beside the codes in a scan page, for one row. */
+static Size
+scan_column_bytes(const IvfMeta *meta)
+{
+	Size bytes = meta->scan_bytes;
+
+	if (meta->code_bytes == 0)
+		return bytes + sizeof(IvfSide);
+	bytes += sizeof(float);
+	if (meta->metric == MM_L2_SQUARED)
+		bytes += sizeof(float);
+	return bytes;
+}
+
+/*
+ * How many rows a scan page takes, with the pages that go with it, so that
+ * fewest pages are needed for a row.
+ */
+static void
+choose_unit(IvfMeta *meta)
+{
+	Size room = IVF_PAGE_ROOM - sizeof(IvfUnit) - 4 * sizeof(float); /* padding of columns */
+	int most = (int) (room / scan_column_bytes(meta));
+	int code_most = meta->code_bytes ? (int) (IVF_PAGE_ROOM / meta->code_bytes) : 0;
+	int refine_most = meta->refine_bytes ? (int) (IVF_PAGE_ROOM / meta->refine_bytes) : 0;
+	double best = 0;
+
+	if (most < 1 || (meta->code_bytes && code_most < 1) ||
+		meta->row_bytes + sizeof(IvfSpecial) > IVF_PAGE_ROOM)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("%u dimensions are too many for codec \"%s\"", meta->dims,
+							   ivf_codec(meta->codec)->name),
+						errhint("Index a subvector, or a half embedding.")));
+	for (int rows = 1; rows <= most; rows++)
+	{
+		int code_pages = code_most ? (rows + code_most - 1) / code_most : 0;
+		int refine_pages = refine_most ? (rows + refine_most - 1) / refine_most : 0;
+		double per_page = (double) rows / (1 + code_pages + refine_pages);
+
+		if (code_pages > IVF_UNIT_CODE_PAGES || refine_pages > IVF_UNIT_REFINE_PAGES)
+			break;
+		if (per_page < best)
+			continue;
+		best = per_page;
+		meta->unit_rows = rows;
+		meta->unit_code_rows = code_pages ? (rows + code_pages - 1) / code_pages : 0;
+		meta->unit_refine_rows = refine_pages ? (rows + refine_pages - 1) / refine_pages : 0;
+	}
+}
+
+void
+ivf_meta_layout(IvfMeta *meta)
+{
+	meta->pdims = (uint32) TYPEALIGN(IVF_DIM_STEP, meta->dims);
+	ivf_codec(meta->codec)->layout(meta);
+	meta->row_bytes = (uint32) INTALIGN(
+		sizeof(IvfRow) + meta->scan_bytes +
+		(meta->code_bytes ? meta->code_bytes - sizeof(IvfCode) : 0) + meta->refine_bytes);
+	choose_unit(meta);
+}
+
+static IvfLayout
+make_layout(const IvfMeta *meta)
+{
+	IvfLayout layout = {0};
+	Size offset = sizeof(IvfUnit) + (Size) meta->unit_rows * meta->scan_bytes;
+
+	if (meta->code_bytes == 0)
+		layout.scan_tid = INTALIGN(offset);
+	else
+	{
+		layout.scan_scale = INTALIGN(offset);
+		if (meta->metric == MM_L2_SQUARED)
+			layout.scan_bias = layout.scan_scale + meta->unit_rows * sizeof(float);
+	}
+	layout.row_scan = sizeof(IvfRow);
+	layout.row_code = layout.row_scan + meta->scan_bytes;
+	layout.row_refine =
+		layout.row_code + (meta->code_bytes ? meta->code_bytes - sizeof(IvfCode) : 0);
+	layout.centres_per_page = (int) (IVF_PAGE_ROOM / (sizeof(IvfCentre) + meta->pdims));
+	layout.rows_per_tail = (int) (IVF_PAGE_ROOM / meta->row_bytes);
+	return layout;
+}
+
+/* Room for a state and all that it points to, aligned for vector loads. */
+static IvfState *
+allocate_state(MemoryContext context, const IvfMeta *meta)
+{
+	Size header = MAXALIGN(sizeof(IvfState));
+	Size rotation = MAXALIGN(ivf_rotation_size((int) meta->dims));
+	Size mean = MAXALIGN(meta->dims * sizeof(float));
+	Size scales = MAXALIGN(meta->lists * sizeof(float));
+	Size centres = MAXALIGN((Size) meta->lists * meta->pdims);
+	char *p = MemoryContextAllocExtended(context, header + rotation + mean + 2 * scales + centres,
+										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	IvfState *state = (IvfState *) p;
+
+	state->meta = *meta;
+	state->layout = make_layout(meta);
+	state->codec = ivf_codec(meta->codec);
+	p += header;
+	state->rotation = (IvfRotation *) p;
+	ivf_rotation_init((IvfRotation *) p, (int) meta->dims, meta->seed);
+	p += rotation;
+	state->mean = (float *) p;
+	p += mean;
+	state->centre_scale = (float *) p;
+	p += scales;
+	state->centre_half = (float *) p;
+	p += scales;
+	state->centres = (int8 *) p;
+	return state;
+}
+
+/* Half the squared length of centre number list. */
+static float
+centre_half(const IvfState *state, uint32 list)
+{
+	const int8 *centre = state->centres + (Size) list * state->meta.pdims;
+	int64 sum = 0;
+
+	for (uint32 i = 0; i < state->meta.pdims; i++)
+		sum += centre[i] * centre[i];
+	return (float) (0.5 * sum * state->centre_scale[list] * state->centre_scale[list]);
+}
+
+static void
+finish_state(IvfState *state)
+{
+	for (uint32 list = 0; list < state->meta.lists; list++)
+		((float *) state->centre_half)[list] = centre_half(state, list);
+}
+
+IvfState *
+ivf_state_make(const IvfMeta *meta, const float *mean, const int8 *centres,
+			   const float *centre_scale)
+{
+	IvfState *state = allocate_state(CurrentMemoryContext, meta);
+
+	if (mean)
+		memcpy((float *) state->mean, mean, meta->dims * sizeof(float));
+	if (centres)
+	{
+		memcpy((int8 *) state->centres, centres, (Size) meta->lists * meta->pdims);
+		memcpy((float *) state->centre_scale, centre_scale, meta->lists * sizeof(float));
+	}
+	finish_state(state);
+	return state;
+}
+
+static void
+check_meta(Relation index, Page page, const IvfMeta *meta)
+{
+	IvfMeta computed;
+
+	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)) ||
+		IvfPageGetSpecial(page)->kind != IVF_META || meta->magic != IVF_MAGIC)
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" is not a faiss_ivf index", RelationGetRelationName(index))));
+	if (meta->version != IVF_VERSION)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("index \"%s\" has format version %u, this library writes %d",
+							   RelationGetRelationName(index), meta->version, IVF_VERSION),
+						errhint("Please REINDEX it.")));
+	computed = *meta;
+	if (meta->dims >= EMBEDDING_MIN_DIMS && meta->dims <= EMBEDDING_MAX_DIMS && meta->lists >= 1 &&
+		meta->lists <= IVF_MAX_LISTS && ivf_codec(meta->codec) != NULL)
+	{
+		ivf_meta_layout(&computed);
+		if (memcmp(&computed, meta, sizeof(computed)) == 0)
+			return;
+	}
+	ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+					errmsg("index \"%s\" has a damaged metapage", RelationGetRelationName(index)),
+					errhint("Please REINDEX it.")));
+}
+
+static IvfMeta
+read_meta(Relation index)
+{
+	Buffer buffer = ReadBuffer(index, IVF_METAPAGE_BLKNO);
+	IvfMeta meta;
+
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	meta = *IvfPageGetMeta(BufferGetPage(buffer));
+	check_meta(index, BufferGetPage(buffer), &meta);
+	UnlockReleaseBuffer(buffer);
+	return meta;
+}
+
+static void
+read_mean(Relation index, IvfState *state)
+{
+	uint32 done = 0;
+
+	for (BlockNumber block = state->meta.mean_start; done < state->meta.dims; block++)
+	{
+		Buffer buffer = ivf_read_page(index, block, IVF_MEAN, 0, 0);
+		uint32 count = Min(state->meta.dims - done, IVF_MEAN_PER_PAGE);
+
+		memcpy((float *) state->mean + done, PageGetContents(BufferGetPage(buffer)),
+			   count * sizeof(float));
+		done += count;
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+static void
+read_centres(Relation index, IvfState *state)
+{
+	uint32 pdims = state->meta.pdims;
+	uint32 list = 0;
+
+	for (BlockNumber block = state->meta.centre_start; list < state->meta.lists; block++)
+	{
+		Buffer buffer = ivf_read_page(index, block, IVF_CENTRE, list, 0);
+		char *p = PageGetContents(BufferGetPage(buffer));
+
+		for (int i = 0; i < state->layout.centres_per_page && list < state->meta.lists; i++)
+		{
+			((float *) state->centre_scale)[list] = ((IvfCentre *) p)->scale;
+			memcpy((int8 *) state->centres + (Size) list * pdims, p + sizeof(IvfCentre), pdims);
+			p += sizeof(IvfCentre) + pdims;
+			list++;
+		}
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+static IvfState *
+load_state(Relation index, MemoryContext context)
+{
+	IvfMeta meta = read_meta(index);
+	IvfState *state = allocate_state(context, &meta);
+
+	read_mean(index, state);
+	read_centres(index, state);
+	finish_state(state);
+	return state;
+}
+
+IvfState *
+ivf_state_load(Relation index)
+{
+	return load_state(index, CurrentMemoryContext);
+}
+
+/*
+ * The relation cache frees rd_amcache when it learns of a change of the index,
+ * which REINDEX and TRUNCATE announce.
+ */
+const IvfState *
+ivf_state(Relation index)
+{
+	if (index->rd_amcache == NULL)
+		index->rd_amcache = load_state(index, index->rd_indexcxt);
+	return (const IvfState *) index->rd_amcache;
+}
+
+BlockNumber
+ivf_list_block(const IvfMeta *meta, uint32 list)
+{
+	return meta->list_start + list / IVF_LISTS_PER_PAGE;
+}
+
+IvfList *
+ivf_list_entry(Page page, uint32 list)
+{
+	return (IvfList *) PageGetContents(page) + list % IVF_LISTS_PER_PAGE;
+}
+
+void
+ivf_read_lists(Relation index, const IvfMeta *meta, IvfList *lists)
+{
+	uint32 total = meta->lists + IVF_SIDE_LISTS;
+
+	for (uint32 list = 0; list < total; list += IVF_LISTS_PER_PAGE)
+	{
+		Buffer buffer = ivf_read_page(index, ivf_list_block(meta, list), IVF_LIST, list, 0);
+
+		memcpy(lists + list, ivf_list_entry(BufferGetPage(buffer), list),
+			   Min(total - list, IVF_LISTS_PER_PAGE) * sizeof(IvfList));
+		UnlockReleaseBuffer(buffer);
+	}
+}
+
+IvfList
+ivf_read_list(Relation index, const IvfMeta *meta, uint32 list)
+{
+	Buffer buffer = ivf_read_page(index, ivf_list_block(meta, list), IVF_LIST, list, 0);
+	IvfList entry = *ivf_list_entry(BufferGetPage(buffer), list);
+
+	UnlockReleaseBuffer(buffer);
+	return entry;
+}

@@ -1,0 +1,181 @@
+/*
+ * ivf_stats.c
+ *		mmodal_index_stats: what an index is and how it is doing.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "catalog/index.h"
+#include "catalog/pg_class.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "ivf.h"
+#include "ivf_admin.h"
+
+PG_FUNCTION_INFO_V1(mmodal_index_stats);
+
+void
+ivf_open_admin(Oid oid, LOCKMODE heap_lock, Relation *index, Relation *heap)
+{
+	Oid heap_oid;
+
+	if (get_rel_name(oid) == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", oid)));
+	if (get_rel_relkind(oid) != RELKIND_INDEX)
+		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+						errmsg("\"%s\" is not an index", get_rel_name(oid))));
+	if (!mm_is_owner(oid, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, get_rel_name(oid));
+	/* The table's lock comes first, as everywhere. */
+	heap_oid = IndexGetRelation(oid, false);
+	*heap = table_open(heap_oid, heap_lock);
+	*index = index_open(oid, AccessShareLock);
+	ivf_check_relation(*index);
+}
+
+/* Counts that only a look at all pages gives. */
+typedef struct PageCounts
+{
+	int64 rows;
+	int64 dead;
+	int64 retired;
+	int64 orphans;
+} PageCounts;
+
+/* Whether a page of rows belongs to its list as the entry tells. */
+static bool
+is_current(const IvfMeta *meta, const IvfList *lists, const IvfSpecial *special, uint32 list)
+{
+	if (list >= meta->lists + IVF_SIDE_LISTS)
+		return false;
+	if (special->kind == IVF_TAIL || special->kind == IVF_SIDE)
+		return special->generation >= lists[list].tail_first_seq;
+	return special->generation == lists[list].generation;
+}
+
+static void
+count_page(const IvfState *state, const IvfList *lists, Page page, PageCounts *counts)
+{
+	const IvfSpecial *special;
+	bool current = false;
+
+	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
+		return;
+	special = IvfPageGetSpecial(page);
+	if (special->kind < IVF_SCAN)
+		return;
+	if (special->flags & IVF_RETIRED)
+	{
+		counts->retired++;
+		return;
+	}
+	for (uint32 list = special->first_list; list <= special->last_list && !current; list++)
+		current = is_current(&state->meta, lists, special, list);
+	counts->orphans += !current;
+	for (int i = 0; i < ivf_page_rows(state, page); i++)
+	{
+		uint32 list;
+		bool live = ItemPointerIsValid(ivf_page_tid(state, page, i, &list));
+
+		if (is_current(&state->meta, lists, special, list))
+			counts->rows += live;
+	}
+}
+
+static PageCounts
+count_pages(Relation index, const IvfState *state, const IvfList *lists)
+{
+	BufferAccessStrategy strategy = GetAccessStrategy(BAS_BULKREAD);
+	BlockNumber blocks = RelationGetNumberOfBlocks(index);
+	PageCounts counts = {0};
+
+	for (BlockNumber block = IVF_METAPAGE_BLKNO + 1; block < blocks; block++)
+	{
+		Buffer buffer;
+
+		CHECK_FOR_INTERRUPTS();
+		buffer = ReadBufferExtended(index, MAIN_FORKNUM, block, RBM_NORMAL, strategy);
+		LockBuffer(buffer, BUFFER_LOCK_SHARE);
+		count_page(state, lists, BufferGetPage(buffer), &counts);
+		UnlockReleaseBuffer(buffer);
+	}
+	FreeAccessStrategy(strategy);
+	return counts;
+}
+
+static const char *
+metric_name(uint32 metric)
+{
+	switch (metric)
+	{
+		case MM_COSINE:
+			return "cosine";
+		case MM_L2_SQUARED:
+			return "l2";
+		default:
+			return "ip";
+	}
+}
+
+/*
+ * One row that describes an index.
+ */
+Datum
+mmodal_index_stats(PG_FUNCTION_ARGS)
+{
+	Relation index;
+	Relation heap;
+	const IvfState *state;
+	const IvfMeta *meta;
+	IvfList *lists;
+	PageCounts counts;
+	TupleDesc desc;
+	Datum values[13];
+	bool nulls[13] = {0};
+	int64 largest = 0;
+	int64 empty = 0;
+	int64 tail_pages = 0;
+	int n = 0;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	ivf_open_admin(PG_GETARG_OID(0), AccessShareLock, &index, &heap);
+	state = ivf_state_load(index);
+	meta = &state->meta;
+	lists = palloc((meta->lists + IVF_SIDE_LISTS) * sizeof(IvfList));
+	ivf_read_lists(index, meta, lists);
+	for (uint32 list = 0; list < meta->lists; list++)
+	{
+		uint32 tail = ivf_tail_most(state, &lists[list]);
+
+		largest = Max(largest, (int64) lists[list].packed - lists[list].dead + tail);
+		empty += lists[list].packed == lists[list].dead && tail == 0;
+		tail_pages += tail / Max(state->layout.rows_per_tail, 1);
+	}
+	counts = count_pages(index, state, lists);
+
+	values[n++] = CStringGetTextDatum(state->codec->name);
+	values[n++] = CStringGetTextDatum(metric_name(meta->metric));
+	values[n++] = Int32GetDatum((int32) meta->dims);
+	values[n++] = Int32GetDatum((int32) meta->lists);
+	values[n++] = Int64GetDatum(empty);
+	values[n++] = Int64GetDatum(largest);
+	values[n++] = Int64GetDatum(counts.rows);
+	values[n++] = Int64GetDatum((int64) (meta->trained ? meta->rows : 0));
+	values[n++] = Int64GetDatum((int64) RelationGetNumberOfBlocks(index));
+	values[n++] = Int64GetDatum(tail_pages);
+	values[n++] = Int64GetDatum(counts.retired);
+	values[n++] = Int64GetDatum(counts.orphans);
+	values[n++] = BoolGetDatum(ivf_training_is_stale(meta, (double) counts.rows));
+	index_close(index, AccessShareLock);
+	table_close(heap, AccessShareLock);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}

@@ -1,0 +1,152 @@
+/*
+ * ivf_walk.c
+ *		Every row of a list, one after the other, with all that is known of it.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/bufmgr.h"
+
+#include "ivf.h"
+
+/* A walk, and copies of the pages that it is on: none is locked for long. */
+typedef struct Walk
+{
+	Relation index;
+	const IvfState *state;
+	uint32 list;
+	uint32 generation;
+	IvfRowVisitor visit;
+	void *arg;
+	IvfRow *row;
+	PGAlignedBlock scan;
+	PGAlignedBlock code;
+	PGAlignedBlock refine;
+} Walk;
+
+static void
+copy_page(Walk *walk, PGAlignedBlock *out, BlockNumber block, IvfPageKind kind, uint32 generation)
+{
+	Buffer buffer = ivf_read_page(walk->index, block, kind, walk->list, generation);
+
+	memcpy(out->data, BufferGetPage(buffer), BLCKSZ);
+	UnlockReleaseBuffer(buffer);
+}
+
+/* Rows first .. first + count - 1 of the unit whose scan page was copied. */
+static void
+walk_unit(Walk *walk, BlockNumber block, int first, int count)
+{
+	const IvfMeta *meta = &walk->state->meta;
+	const IvfUnit *unit = (const IvfUnit *) PageGetContents(walk->scan.data);
+	int code_page = -1;
+	int refine_page = -1;
+
+	for (int i = first; i < first + count; i++)
+	{
+		if (meta->unit_code_rows && i / (int) meta->unit_code_rows != code_page)
+		{
+			code_page = i / (int) meta->unit_code_rows;
+			copy_page(walk, &walk->code, unit->code[code_page], IVF_CODE, walk->generation);
+		}
+		if (meta->unit_refine_rows && i / (int) meta->unit_refine_rows != refine_page)
+		{
+			refine_page = i / (int) meta->unit_refine_rows;
+			copy_page(walk, &walk->refine, unit->refine[refine_page], IVF_REFINE, walk->generation);
+		}
+		ivf_unpack_row(walk->state, walk->scan.data, i, walk->code.data, walk->refine.data,
+					   walk->row);
+		walk->visit(walk->row, code_page >= 0 ? unit->code[code_page] : block, walk->arg);
+	}
+}
+
+static void
+walk_packed(Walk *walk, const IvfList *entry)
+{
+	BlockNumber block = entry->first_block;
+	int first = (int) entry->first_row;
+	uint32 left = entry->packed;
+
+	walk->generation = entry->generation;
+	while (left > 0)
+	{
+		int count;
+
+		CHECK_FOR_INTERRUPTS();
+		copy_page(walk, &walk->scan, block, IVF_SCAN, entry->generation);
+		count = (int) Min(((IvfUnit *) PageGetContents(walk->scan.data))->rows,
+						  walk->state->meta.unit_rows) -
+				first;
+		if (count <= 0)
+			ivf_page_unexpected(walk->index, block);
+		count = (int) Min((uint32) count, left);
+		walk_unit(walk, block, first, count);
+		left -= (uint32) count;
+		first = 0;
+		block = IvfPageGetSpecial(walk->scan.data)->next;
+	}
+}
+
+static void
+walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
+{
+	BlockNumber block = entry->tail_first;
+	uint32 seq = entry->tail_first_seq;
+
+	for (; block != InvalidBlockNumber; seq++)
+	{
+		Page page = walk->scan.data;
+		int rows;
+
+		CHECK_FOR_INTERRUPTS();
+		copy_page(walk, &walk->scan, block, kind, seq);
+		rows = kind == IVF_TAIL ? ivf_tail_rows(walk->state, page) : ivf_side_rows(page);
+		for (int i = 0; i < rows; i++)
+		{
+			if (kind == IVF_TAIL)
+				walk->visit(ivf_tail_row(walk->state, page, i), block, walk->arg);
+			else
+			{
+				walk->row->tid = ((const IvfSide *) PageGetContents(page) + i)->tid;
+				walk->visit(walk->row, block, walk->arg);
+			}
+		}
+		if (block == entry->tail_last)
+			break;
+		block = IvfPageGetSpecial(page)->next;
+	}
+}
+
+void
+ivf_walk_list(Relation index, const IvfState *state, uint32 list, const IvfList *entry,
+			  IvfRowVisitor visit, void *arg)
+{
+	Walk *walk = palloc0(sizeof(Walk));
+
+	walk->index = index;
+	walk->state = state;
+	walk->list = list;
+	walk->visit = visit;
+	walk->arg = arg;
+	walk->row = palloc0(state->meta.row_bytes);
+	walk_packed(walk, entry);
+	walk_chain(walk, entry, IVF_TAIL);
+	pfree(walk->row);
+	pfree(walk);
+}
+
+void
+ivf_walk_side(Relation index, uint32 list, const IvfList *entry, IvfRowVisitor visit, void *arg)
+{
+	Walk *walk = palloc0(sizeof(Walk));
+
+	walk->index = index;
+	walk->list = list;
+	walk->visit = visit;
+	walk->arg = arg;
+	walk->row = palloc0(sizeof(IvfRow));
+	walk_chain(walk, entry, IVF_SIDE);
+	pfree(walk->row);
+	pfree(walk);
+}

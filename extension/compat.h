@@ -101,6 +101,15 @@ mm_reserve_guc_prefix(const char *prefix)
 #define mm_vacuum_heap(info) NULL
 #endif
 
+/* Pin a block if it still is in the buffer where it was; include storage/bufmgr.h before. */
+#if PG_VERSION_NUM >= 160000
+#define mm_read_recent_buffer(relation, fork, block, buffer)                                       \
+	ReadRecentBuffer((relation)->rd_locator, (fork), (block), (buffer))
+#else
+#define mm_read_recent_buffer(relation, fork, block, buffer)                                       \
+	ReadRecentBuffer((relation)->rd_node, (fork), (block), (buffer))
+#endif
+
 /* Ownership of a relation; include utils/acl.h where it is used. */
 #if PG_VERSION_NUM >= 160000
 #define mm_is_owner(relation, role) object_ownercheck(RelationRelationId, (relation), (role))

@@ -73,6 +73,8 @@ typedef struct IvfState
 	const int8 *centres;       /* lists rows of pdims */
 	const float *centre_scale; /* lists */
 	const float *centre_half;  /* lists: |c|^2 / 2 */
+	Buffer *recent;            /* where blocks were seen last; 0: not yet */
+	BlockNumber nrecent;       /* blocks that recent has a place for */
 } IvfState;
 
 /* A row's vector on its way into the index. */
@@ -226,6 +228,30 @@ extern Buffer ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind,
 							uint32 generation);
 
 /*
+ * The same, with a guess where the page is in shared buffers, which spares the
+ * look-up in their hash table.
+ */
+extern Buffer ivf_read_hot(const IvfState *state, Relation index, BlockNumber block,
+						   IvfPageKind kind, uint32 list, uint32 generation);
+
+/*
+ * Ask the processor to fetch `bytes` bytes of a page from an offset on, if it is
+ * where it was seen last.  A hint only: nothing is pinned.
+ */
+static inline void
+ivf_prefetch(const IvfState *state, BlockNumber block, Size offset, Size bytes)
+{
+	const char *page;
+
+	if (block >= state->nrecent || state->recent[block] <= 0)
+		return;
+	page = (const char *) BufferGetPage(state->recent[block]);
+	__builtin_prefetch(page);
+	for (Size at = offset; at < offset + bytes; at += 64)
+		__builtin_prefetch(page + at);
+}
+
+/*
  * Begin a new page at the end of a list's tail (or of a pseudo list's chain)
  * and put content, size bytes, at its start.  The entry must still have
  * expected_last as its last page, else nothing happens and false is returned.
@@ -237,14 +263,13 @@ extern bool ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, 
 static inline int
 ivf_tail_rows(const IvfState *state, Page page)
 {
-	return (int) ((((PageHeader) page)->pd_lower - MAXALIGN(SizeOfPageHeaderData)) /
-				  state->meta.row_bytes);
+	return (int) ((((PageHeader) page)->pd_lower - IVF_CONTENT_START) / state->meta.row_bytes);
 }
 
 static inline IvfRow *
 ivf_tail_row(const IvfState *state, Page page, int row)
 {
-	return (IvfRow *) (PageGetContents(page) + (Size) row * state->meta.row_bytes);
+	return (IvfRow *) (IvfPageGetContent(page) + (Size) row * state->meta.row_bytes);
 }
 
 /* Rows that a list's tail holds at most. */
@@ -260,8 +285,7 @@ ivf_tail_most(const IvfState *state, const IvfList *entry)
 static inline int
 ivf_side_rows(Page page)
 {
-	return (int) ((((PageHeader) page)->pd_lower - MAXALIGN(SizeOfPageHeaderData)) /
-				  sizeof(IvfSide));
+	return (int) ((((PageHeader) page)->pd_lower - IVF_CONTENT_START) / sizeof(IvfSide));
 }
 
 /*

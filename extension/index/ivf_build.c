@@ -146,7 +146,7 @@ write_fixed_page(Relation index, ForkNumber fork, BlockNumber block, IvfPageKind
 
 	START_CRIT_SECTION();
 	ivf_page_init(page, kind, first_list, last_list, 0);
-	memcpy(PageGetContents(page), content, size);
+	memcpy(IvfPageGetContent(page), content, size);
 	((PageHeader) page)->pd_lower += size;
 	MarkBufferDirty(buffer);
 	/* An init fork is copied after a crash: it must be in the log. */
@@ -473,14 +473,14 @@ write_side(IvfBuild *build, int side)
 		}
 		START_CRIT_SECTION();
 		ivf_page_init(page, IVF_SIDE, list, list, entry->tail_last_seq);
-		rows = (IvfSide *) PageGetContents(page);
+		rows = (IvfSide *) IvfPageGetContent(page);
 		for (int i = 0; i < count; i++)
 			rows[i].tid = build->side[side][done + i];
 		((PageHeader) page)->pd_lower += count * sizeof(IvfSide);
 		MarkBufferDirty(buffer);
 		if (BufferIsValid(last))
 		{
-			IvfPageGetSpecial(BufferGetPage(last))->next = entry->tail_last;
+			IvfPageGetHead(BufferGetPage(last))->next = entry->tail_last;
 			MarkBufferDirty(last);
 		}
 		END_CRIT_SECTION();

@@ -52,12 +52,12 @@ ivf_calibration_of_sample(float *values, int *rows, int dims)
 /* The first k rows of a search; adds what it took to the sums. */
 static void
 search_neighbours(Relation index, Datum query, int k, const IvfSearchOptions *options,
-				  Neighbours *out, double *scanned, double *reranked)
+				  IvfMemory *memory, Neighbours *out, double *scanned, double *reranked)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf calibration",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	IvfSearch *search = ivf_search_begin(index, query, false, options);
+	IvfSearch *search = ivf_search_begin(index, query, false, options, memory);
 	double distance;
 	bool has_distance;
 
@@ -100,13 +100,16 @@ ivf_calibrate(Relation index, const IvfCalibration *calibration, float *recall, 
 	int k = IVF_CALIBRATION_K + skip;
 	Neighbours *truth = palloc0(Max(n, 1) * sizeof(Neighbours));
 	IvfSearchOptions options = {.recall = 0.5, .error_bound = 4, .first_round = k};
+	IvfMemory memory = {0};
 	double ignored = 0;
 	double total = 0;
 
+	memory.context =
+		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays", ALLOCSET_DEFAULT_SIZES);
 	options.probes = IVF_MAX_LISTS;
 	for (int i = 0; i < n; i++)
 	{
-		search_neighbours(index, calibration->queries[i], k, &options, &truth[i], &ignored,
+		search_neighbours(index, calibration->queries[i], k, &options, &memory, &truth[i], &ignored,
 						  &ignored);
 		total += Max(truth[i].n - skip, 0);
 	}
@@ -133,14 +136,15 @@ ivf_calibrate(Relation index, const IvfCalibration *calibration, float *recall, 
 		{
 			Neighbours neighbours;
 
-			search_neighbours(index, calibration->queries[i], k, &options, &neighbours, &rows,
-							  &ranked);
+			search_neighbours(index, calibration->queries[i], k, &options, &memory, &neighbours,
+							  &rows, &ranked);
 			found += count_found(&truth[i], skip, &neighbours);
 		}
 		recall[point] = total > 0 ? (float) (found / total) : 1;
 		scanned[point] = (float) (rows / Max(n, 1));
 		reranked[point] = (float) (ranked / Max(n, 1));
 	}
+	MemoryContextDelete(memory.context);
 	pfree(truth);
 }
 

@@ -87,8 +87,8 @@ write_page(IvfPacker *packer, BlockNumber block, IvfPageKind kind, const char *c
 
 	START_CRIT_SECTION();
 	ivf_page_init(page, kind, packer->first_list, packer->last_list, packer->generation);
-	memcpy(PageGetContents(page), content, IVF_PAGE_ROOM);
-	IvfPageGetSpecial(page)->next = next;
+	memcpy(IvfPageGetContent(page), content, IVF_PAGE_ROOM);
+	IvfPageGetHead(page)->next = next;
 	ivf_page_fill(page);
 	MarkBufferDirty(buffer);
 	if (!packer->build && RelationNeedsWAL(packer->index))
@@ -209,7 +209,7 @@ ivf_unpack_row(const IvfState *state, Page scan, int row, Page code, Page refine
 {
 	const IvfMeta *meta = &state->meta;
 	const IvfLayout *layout = &state->layout;
-	const char *content = PageGetContents(scan);
+	const char *content = IvfPageGetContent(scan);
 	char *codes = (char *) out;
 
 	memset(out, 0, meta->row_bytes);
@@ -224,7 +224,7 @@ ivf_unpack_row(const IvfState *state, Page scan, int row, Page code, Page refine
 	if (meta->code_bytes)
 	{
 		const IvfCode *from =
-			(const IvfCode *) (PageGetContents(code) +
+			(const IvfCode *) (IvfPageGetContent(code) +
 							   (Size) (row % meta->unit_code_rows) * meta->code_bytes);
 
 		out->tid = from->tid;
@@ -233,6 +233,7 @@ ivf_unpack_row(const IvfState *state, Page scan, int row, Page code, Page refine
 	}
 	if (meta->refine_bytes)
 		memcpy(codes + layout->row_refine,
-			   PageGetContents(refine) + (Size) (row % meta->unit_refine_rows) * meta->refine_bytes,
+			   IvfPageGetContent(refine) +
+				   (Size) (row % meta->unit_refine_rows) * meta->refine_bytes,
 			   meta->refine_bytes);
 }

@@ -2,8 +2,8 @@
  * ivf_page.h
  *		What faiss_ivf writes to disk, and nothing else.
  *
- * Every page is a standard page.  Its special space tells what it is and which
- * list it serves; pd_lower lies past its last byte, because GenericXLog does
+ * Every page is a standard page.  Its head tells what it is and which list it
+ * serves; pd_lower lies past its last byte, because GenericXLog does
  * not keep what lies between pd_lower and pd_upper.  README.md tells how the
  * pages hang together and who may write them.
  *
@@ -26,6 +26,13 @@
 /* Identifies our pages to tools, as the last two bytes of a page. */
 #define IVF_PAGE_ID 0xFF8A
 
+/* The special space, which holds nothing else. */
+typedef struct IvfSpecial
+{
+	uint16 unused[3];
+	uint16 page_id; /* IVF_PAGE_ID */
+} IvfSpecial;
+
 typedef enum IvfPageKind
 {
 	IVF_META = 1, /* block 0: IvfMeta */
@@ -44,20 +51,22 @@ typedef enum IvfPageKind
 /* A tail page that takes no rows any more. */
 #define IVF_SEALED 0x02
 
-typedef struct IvfSpecial
+/*
+ * Head of every page.  Not in the special space, so that a search that looks
+ * at it has one cache line to wait for: this and PageHeaderData make 64 bytes.
+ */
+typedef struct IvfHead
 {
 	FullTransactionId retired; /* with IVF_RETIRED: the next XID at that time */
 	uint32 first_list;         /* lists whose rows are here, inclusive */
 	uint32 last_list;
-	uint32
-		generation; /* SCAN, CODE, REFINE: of the lists' packed part; TAIL, SIDE: place in the chain */
-	BlockNumber next; /* next page of the same kind, or InvalidBlockNumber */
-	uint8 kind;       /* IvfPageKind */
-	uint8 flags;      /* IVF_RETIRED */
-	uint16 unused1;
-	uint16 unused2;
-	uint16 page_id; /* IVF_PAGE_ID */
-} IvfSpecial;
+	uint32 generation; /* SCAN, CODE, REFINE: of the lists' packed part; TAIL, SIDE: place in the
+						* chain */
+	BlockNumber next;  /* next page of the same kind, or InvalidBlockNumber */
+	uint8 kind;        /* IvfPageKind */
+	uint8 flags;       /* IVF_RETIRED, IVF_SEALED */
+	uint16 unused[7];
+} IvfHead;
 
 /* Points of the recall curve that calibration measures. */
 #define IVF_CURVE_POINTS 12
@@ -134,8 +143,8 @@ typedef struct IvfCentre
  */
 typedef struct IvfUnit
 {
-	uint32 rows; /* rows in use */
-	uint32 unused;
+	uint32 rows;      /* rows in use */
+	uint32 unused[3]; /* codes begin at a multiple of 64 bytes */
 	BlockNumber code[IVF_UNIT_CODE_PAGES];
 	BlockNumber refine[IVF_UNIT_REFINE_PAGES];
 } IvfUnit;
@@ -166,11 +175,15 @@ typedef struct IvfSide
 	uint16 list;         /* list - first_list of the page */
 } IvfSide;
 
-#define IvfPageGetSpecial(page) ((IvfSpecial *) PageGetSpecialPointer(page))
-#define IvfPageGetMeta(page) ((IvfMeta *) PageGetContents(page))
+#define IvfPageGetHead(page) ((IvfHead *) PageGetContents(page))
+#define IvfPageGetContent(page) (PageGetContents(page) + sizeof(IvfHead))
+#define IvfPageGetMeta(page) ((IvfMeta *) IvfPageGetContent(page))
 
-/* Bytes of a page between its header and its special space. */
-#define IVF_PAGE_ROOM (BLCKSZ - MAXALIGN(SizeOfPageHeaderData) - MAXALIGN(sizeof(IvfSpecial)))
+/* Where a page's content begins. */
+#define IVF_CONTENT_START (MAXALIGN(SizeOfPageHeaderData) + sizeof(IvfHead))
+
+/* Bytes of a page between its head and its special space. */
+#define IVF_PAGE_ROOM (BLCKSZ - IVF_CONTENT_START - MAXALIGN(sizeof(IvfSpecial)))
 
 #define IVF_MEAN_PER_PAGE (IVF_PAGE_ROOM / sizeof(float))
 #define IVF_LISTS_PER_PAGE (IVF_PAGE_ROOM / sizeof(IvfList))

@@ -17,17 +17,18 @@
 void
 ivf_page_init(Page page, IvfPageKind kind, uint32 first_list, uint32 last_list, uint32 generation)
 {
-	IvfSpecial *special;
+	IvfHead *head;
 
 	PageInit(page, BLCKSZ, sizeof(IvfSpecial));
-	special = IvfPageGetSpecial(page);
-	special->retired = InvalidFullTransactionId;
-	special->first_list = first_list;
-	special->last_list = last_list;
-	special->generation = generation;
-	special->next = InvalidBlockNumber;
-	special->kind = (uint8) kind;
-	special->page_id = IVF_PAGE_ID;
+	((IvfSpecial *) PageGetSpecialPointer(page))->page_id = IVF_PAGE_ID;
+	((PageHeader) page)->pd_lower = IVF_CONTENT_START;
+	head = IvfPageGetHead(page);
+	head->retired = InvalidFullTransactionId;
+	head->first_list = first_list;
+	head->last_list = last_list;
+	head->generation = generation;
+	head->next = InvalidBlockNumber;
+	head->kind = (uint8) kind;
 }
 
 void
@@ -40,12 +41,12 @@ ivf_page_fill(Page page)
 static bool
 page_is_recyclable(Page page, Relation heap)
 {
-	IvfSpecial *special;
+	IvfHead *head;
 
 	if (PageIsNew(page))
 		return true;
-	special = IvfPageGetSpecial(page);
-	return (special->flags & IVF_RETIRED) && GlobalVisCheckRemovableFullXid(heap, special->retired);
+	head = IvfPageGetHead(page);
+	return (head->flags & IVF_RETIRED) && GlobalVisCheckRemovableFullXid(heap, head->retired);
 }
 
 Buffer
@@ -90,13 +91,13 @@ ivf_new_buffer(Relation index, Relation heap)
 bool
 ivf_page_is(Page page, IvfPageKind kind, uint32 list, uint32 generation)
 {
-	IvfSpecial *special;
+	IvfHead *head;
 
 	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
 		return false;
-	special = IvfPageGetSpecial(page);
-	return special->kind == kind && special->generation == generation &&
-		   special->first_list <= list && list <= special->last_list;
+	head = IvfPageGetHead(page);
+	return head->kind == kind && head->generation == generation && head->first_list <= list &&
+		   list <= head->last_list;
 }
 
 void
@@ -124,6 +125,29 @@ ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list, 
 	if (unlikely(block == InvalidBlockNumber))
 		ivf_page_unexpected(index, block);
 	buffer = ReadBuffer(index, block);
+	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	if (unlikely(!ivf_page_is(BufferGetPage(buffer), kind, list, generation)))
+	{
+		UnlockReleaseBuffer(buffer);
+		ivf_page_unexpected(index, block);
+	}
+	return buffer;
+}
+
+Buffer
+ivf_read_hot(const IvfState *state, Relation index, BlockNumber block, IvfPageKind kind,
+			 uint32 list, uint32 generation)
+{
+	Buffer buffer;
+
+	if (unlikely(block >= state->nrecent))
+		return ivf_read_page(index, block, kind, list, generation);
+	buffer = state->recent[block];
+	if (buffer == InvalidBuffer || !mm_read_recent_buffer(index, MAIN_FORKNUM, block, buffer))
+	{
+		buffer = ReadBuffer(index, block);
+		state->recent[block] = buffer;
+	}
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	if (unlikely(!ivf_page_is(BufferGetPage(buffer), kind, list, generation)))
 	{
@@ -173,13 +197,13 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 	{
 		entry->tail_last_seq++;
 		page = GenericXLogRegisterBuffer(xlog, last_buffer, 0);
-		IvfPageGetSpecial(page)->next = BufferGetBlockNumber(new_buffer);
+		IvfPageGetHead(page)->next = BufferGetBlockNumber(new_buffer);
 	}
 	entry->tail_last = BufferGetBlockNumber(new_buffer);
 	page = GenericXLogRegisterBuffer(xlog, new_buffer, GENERIC_XLOG_FULL_IMAGE);
 	ivf_page_init(page, kind, list, list, entry->tail_last_seq);
 	if (size > 0)
-		memcpy(PageGetContents(page), content, size);
+		memcpy(IvfPageGetContent(page), content, size);
 	((PageHeader) page)->pd_lower += size;
 	GenericXLogFinish(xlog);
 
@@ -193,12 +217,12 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 int
 ivf_page_rows(const IvfState *state, Page page)
 {
-	switch (IvfPageGetSpecial(page)->kind)
+	switch (IvfPageGetHead(page)->kind)
 	{
 		case IVF_SCAN:
 			if (state->layout.scan_tid == 0)
 				return 0;
-			return (int) Min(((const IvfUnit *) PageGetContents(page))->rows,
+			return (int) Min(((const IvfUnit *) IvfPageGetContent(page))->rows,
 							 state->meta.unit_rows);
 		case IVF_CODE:
 			return (int) state->meta.unit_code_rows;
@@ -214,11 +238,11 @@ ivf_page_rows(const IvfState *state, Page page)
 ItemPointer
 ivf_page_tid(const IvfState *state, Page page, int row, uint32 *list)
 {
-	const IvfSpecial *special = IvfPageGetSpecial(page);
-	char *content = PageGetContents(page);
+	const IvfHead *head = IvfPageGetHead(page);
+	char *content = IvfPageGetContent(page);
 
-	*list = special->first_list;
-	switch (special->kind)
+	*list = head->first_list;
+	switch (head->kind)
 	{
 		case IVF_SCAN:
 		{

@@ -32,6 +32,9 @@
 /* Lists are read in the order of centre + this times spread. */
 #define ORDER_BONUS 0.3f
 
+/* Bytes of scan codes that are fetched ahead. */
+#define PREFETCH_BYTES 2048
+
 /* Tail of the normal distribution at multiples of 1 / TAIL_STEPS. */
 #define TAIL_STEPS 64
 #define TAIL_END 6
@@ -113,13 +116,15 @@ static void
 order_lists(IvfSearch *search)
 {
 	uint32 n = search->nlists;
-	float *key = palloc(n * sizeof(float));
 	uint32 buckets = 2 * n;
-	uint32 *start = palloc0((buckets + 1) * sizeof(uint32));
+	/* Keys, then where buckets start. */
+	float *key = ivf_memory(search->memory, IVF_KEYS, (3 * (Size) n + 1) * sizeof(uint32));
+	uint32 *start = (uint32 *) key + n;
 	float largest = -INFINITY;
 	float smallest = INFINITY;
 	float factor;
 
+	memset(start, 0, (buckets + 1) * sizeof(uint32));
 	for (uint32 i = 0; i < n; i++)
 	{
 		key[i] = search->centre[i] + ORDER_BONUS * search->spread[i];
@@ -133,25 +138,24 @@ order_lists(IvfSearch *search)
 		start[b + 1] += start[b];
 	for (uint32 i = 0; i < n; i++)
 		search->order[start[(uint32) ((largest - key[i]) * factor)]++] = i;
-	pfree(start);
-	pfree(key);
 }
 
 void
 ivf_probe_begin(IvfSearch *search)
 {
 	const IvfMeta *meta = &search->state->meta;
+	IvfMemory *memory = search->memory;
 	Size n = meta->lists;
 
 	init_tail_table();
 	search->nlists = meta->lists;
-	search->lists = palloc((n + IVF_SIDE_LISTS) * sizeof(IvfList));
+	search->lists = ivf_memory(memory, IVF_LISTS, (n + IVF_SIDE_LISTS) * sizeof(IvfList));
 	ivf_read_lists(search->index, meta, search->lists);
-	search->order = palloc(n * sizeof(uint32));
-	search->centre = palloc0(n * sizeof(float));
-	search->spread = palloc0(n * sizeof(float));
-	search->weight = palloc0(n * sizeof(float));
-	search->base = palloc0(n * sizeof(float));
+	search->order = ivf_memory(memory, IVF_ORDER, n * sizeof(uint32));
+	search->centre = ivf_memory(memory, IVF_CENTRES, n * sizeof(float));
+	search->spread = ivf_memory(memory, IVF_SPREADS, n * sizeof(float));
+	search->weight = ivf_memory(memory, IVF_WEIGHTS, n * sizeof(float));
+	search->base = ivf_memory(memory, IVF_BASES, n * sizeof(float));
 	if (search->query)
 	{
 		rank_centres(search);
@@ -174,20 +178,11 @@ reserve_rows(IvfSearch *search, uint32 count)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("too many rows in one search of index \"%s\"",
 							   RelationGetRelationName(search->index))));
-	want = Max(want, 2 * (Size) search->max_rows);
-	want = Max(want, 8192);
-	if (search->max_rows == 0)
-	{
-		search->similarity = MemoryContextAllocHuge(search->context, want * sizeof(float));
-		search->upper = MemoryContextAllocHuge(search->context, want * sizeof(float));
-		search->bias = MemoryContextAllocHuge(search->context, want * sizeof(float));
-	}
-	else
-	{
-		search->similarity = repalloc_huge(search->similarity, want * sizeof(float));
-		search->upper = repalloc_huge(search->upper, want * sizeof(float));
-		search->bias = repalloc_huge(search->bias, want * sizeof(float));
-	}
+	want = Max(want + want / 2, 8192);
+	search->similarity = ivf_memory(search->memory, IVF_SIMILARITIES, want * sizeof(float));
+	search->upper = ivf_memory(search->memory, IVF_UPPERS, want * sizeof(float));
+	if (search->state->layout.scan_bias)
+		search->bias = ivf_memory(search->memory, IVF_BIASES, want * sizeof(float));
 	search->max_rows = (uint32) want;
 }
 
@@ -197,16 +192,8 @@ add_segment(IvfSearch *search, BlockNumber block, uint32 list, uint32 generation
 {
 	IvfSegment *segment;
 
-	if (search->nsegments == search->max_segments)
-	{
-		search->max_segments = Max(256, 2 * search->max_segments);
-		if (search->segments)
-			search->segments =
-				repalloc_huge(search->segments, search->max_segments * sizeof(IvfSegment));
-		else
-			search->segments =
-				MemoryContextAllocHuge(search->context, search->max_segments * sizeof(IvfSegment));
-	}
+	search->segments = ivf_memory(search->memory, IVF_SEGMENTS,
+								  ((Size) search->nsegments + 1) * sizeof(IvfSegment));
 	segment = &search->segments[search->nsegments++];
 	segment->block = block;
 	segment->list = list;
@@ -232,23 +219,10 @@ push_top(IvfSearch *search, float value)
 	search->top[search->ntop++] = value;
 }
 
-static uint32 *
-reserve_found(IvfSearch *search, uint32 n)
-{
-	if (n > search->max_found)
-	{
-		if (search->found)
-			pfree(search->found);
-		search->max_found = Max(n, 2048);
-		search->found = MemoryContextAllocHuge(search->context, search->max_found * sizeof(uint32));
-	}
-	return search->found;
-}
-
 static void
 push_rows(IvfSearch *search, uint32 start, uint32 rows)
 {
-	uint32 *found = reserve_found(search, rows);
+	uint32 *found = ivf_memory(search->memory, IVF_FOUND, rows * sizeof(uint32));
 	int n = ivf_kernels()->collect(search->similarity + start, (int) rows, search->top_threshold,
 								   found);
 
@@ -271,6 +245,33 @@ count_rows(IvfSearch *search, uint32 rows)
 	push_rows(search, search->nrows - rows, rows);
 }
 
+/*
+ * Have the codes that come next fetched: of the list's next page, if it has
+ * rows left, or of the next list.  The first lines will do, the processor
+ * foresees the rest.
+ */
+static void
+prefetch_next(const IvfSearch *search, BlockNumber next, uint32 left)
+{
+	const IvfState *state = search->state;
+	uint32 row = 0;
+
+	if (left == 0)
+	{
+		const IvfList *entry;
+
+		if (search->probed + 1 >= search->nlists)
+			return;
+		entry = &search->lists[search->order[search->probed + 1]];
+		next = entry->first_block;
+		row = entry->first_row;
+		left = entry->packed;
+	}
+	ivf_prefetch(state, next,
+				 IVF_CONTENT_START + sizeof(IvfUnit) + (Size) row * state->meta.scan_bytes,
+				 Min((Size) left * state->meta.scan_bytes, PREFETCH_BYTES));
+}
+
 static double
 scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 {
@@ -282,9 +283,10 @@ scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 
 	while (left > 0)
 	{
-		Buffer buffer = ivf_read_page(search->index, block, IVF_SCAN, list, entry->generation);
+		Buffer buffer =
+			ivf_read_hot(state, search->index, block, IVF_SCAN, list, entry->generation);
 		Page page = BufferGetPage(buffer);
-		const char *content = PageGetContents(page);
+		const char *content = IvfPageGetContent(page);
 		const IvfUnit *unit = (const IvfUnit *) content;
 		uint32 rows = Min(left, Min(unit->rows, state->meta.unit_rows) - (uint32) row);
 		IvfSegment *segment;
@@ -294,6 +296,7 @@ scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 			UnlockReleaseBuffer(buffer);
 			ivf_page_unexpected(search->index, block);
 		}
+		prefetch_next(search, IvfPageGetHead(page)->next, left - rows);
 		reserve_rows(search, rows);
 		segment = add_segment(search, block, list, entry->generation, row, (int) rows);
 		memcpy(segment->code, unit->code, sizeof(unit->code));
@@ -305,7 +308,7 @@ scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 		if (state->layout.scan_bias)
 			memcpy(search->bias + search->nrows,
 				   (const float *) (content + state->layout.scan_bias) + row, rows * sizeof(float));
-		block = IvfPageGetSpecial(page)->next;
+		block = IvfPageGetHead(page)->next;
 		UnlockReleaseBuffer(buffer);
 		count_rows(search, rows);
 		left -= rows;
@@ -340,9 +343,10 @@ scan_tail(IvfSearch *search, uint32 list, const IvfList *entry)
 			squares += state->codec->scan_row(state, search->query, row, search->base[list],
 											  (float) search->options.error_bound,
 											  &search->similarity[at], &search->upper[at]);
-			search->bias[at] = row->bias;
+			if (search->bias)
+				search->bias[at] = row->bias;
 		}
-		block = IvfPageGetSpecial(page)->next;
+		block = IvfPageGetHead(page)->next;
 		UnlockReleaseBuffer(buffer);
 		count_rows(search, (uint32) rows);
 		seq++;
@@ -479,12 +483,7 @@ ivf_top_restart(IvfSearch *search, int want)
 {
 	int room = 4 * want + 64;
 
-	if (room > search->max_top)
-	{
-		if (search->top)
-			pfree(search->top);
-		search->top = MemoryContextAllocHuge(search->context, room * sizeof(float));
-	}
+	search->top = ivf_memory(search->memory, IVF_TOP, (Size) room * sizeof(float));
 	search->max_top = room;
 	search->top_want = want;
 	search->ntop = 0;

@@ -23,10 +23,14 @@
 /* Allowance for float32 arithmetic in proven bounds, relative to the vectors' lengths. */
 #define ARITHMETIC_ERROR 2e-5f
 
+/* Rows whose codes are fetched ahead. */
+#define PREFETCH_ROWS 6
+
 /* The page that was read last, kept locked for the rows that follow. */
 typedef struct PageCursor
 {
 	Relation index;
+	const IvfState *state;
 	Buffer buffer;
 	BlockNumber block;
 } PageCursor;
@@ -45,7 +49,7 @@ cursor_page(PageCursor *cursor, BlockNumber block, IvfPageKind kind, uint32 list
 	if (!BufferIsValid(cursor->buffer) || cursor->block != block)
 	{
 		cursor_close(cursor);
-		cursor->buffer = ivf_read_page(cursor->index, block, kind, list, generation);
+		cursor->buffer = ivf_read_hot(cursor->state, cursor->index, block, kind, list, generation);
 		cursor->block = block;
 	}
 	return BufferGetPage(cursor->buffer);
@@ -54,15 +58,8 @@ cursor_page(PageCursor *cursor, BlockNumber block, IvfPageKind kind, uint32 list
 static IvfHit *
 add_hit(IvfSearch *search)
 {
-	if (search->nhits == search->max_hits)
-	{
-		search->max_hits = Max(64, 2 * search->max_hits);
-		if (search->hits)
-			search->hits = repalloc_huge(search->hits, search->max_hits * sizeof(IvfHit));
-		else
-			search->hits =
-				MemoryContextAllocHuge(search->context, search->max_hits * sizeof(IvfHit));
-	}
+	search->hits =
+		ivf_memory(search->memory, IVF_HITS, ((Size) search->nhits + 1) * sizeof(IvfHit));
 	return &search->hits[search->nhits++];
 }
 
@@ -133,7 +130,7 @@ rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *curs
 	else if (meta->code_bytes == 0)
 	{
 		page = cursor_page(cursor, segment->block, IVF_SCAN, segment->list, segment->generation);
-		tid = ((const IvfSide *) (PageGetContents(page) + state->layout.scan_tid))[row].tid;
+		tid = ((const IvfSide *) (IvfPageGetContent(page) + state->layout.scan_tid))[row].tid;
 	}
 	else
 	{
@@ -141,7 +138,7 @@ rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *curs
 
 		page = cursor_page(cursor, segment->code[row / meta->unit_code_rows], IVF_CODE,
 						   segment->list, segment->generation);
-		stored = (const IvfCode *) (PageGetContents(page) +
+		stored = (const IvfCode *) (IvfPageGetContent(page) +
 									(Size) (row % meta->unit_code_rows) * meta->code_bytes);
 		tid = stored->tid;
 		scale = stored->scale;
@@ -172,12 +169,32 @@ rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *curs
 	search->stats.reranked++;
 }
 
+/* Have the 8-bit code of a row fetched; returns its segment, which is not before the given one. */
+static uint32
+prefetch_code(const IvfSearch *search, uint32 segment_number, uint32 at)
+{
+	const IvfMeta *meta = &search->state->meta;
+	const IvfSegment *segment;
+	uint32 row;
+
+	while (at >= search->segments[segment_number].start + search->segments[segment_number].rows)
+		segment_number++;
+	segment = &search->segments[segment_number];
+	row = segment->first_row + (at - segment->start);
+	if (!segment->tail && meta->code_bytes)
+		ivf_prefetch(search->state, segment->code[row / meta->unit_code_rows],
+					 IVF_CONTENT_START + (Size) (row % meta->unit_code_rows) * meta->code_bytes,
+					 meta->code_bytes);
+	return segment_number;
+}
+
 void
 ivf_rerank(IvfSearch *search, float threshold, bool by_upper)
 {
-	PageCursor cursor = {.index = search->index, .buffer = InvalidBuffer};
+	PageCursor cursor = {.index = search->index, .state = search->state, .buffer = InvalidBuffer};
 	const float *values = by_upper ? search->upper : search->similarity;
 	uint32 segment = 0;
+	uint32 ahead = 0;
 
 	for (uint32 start = 0; start < search->nrows; start += 2048)
 	{
@@ -185,10 +202,14 @@ ivf_rerank(IvfSearch *search, float threshold, bool by_upper)
 		int n = ivf_kernels()->collect(values + start, (int) Min(search->nrows - start, 2048),
 									   Max(threshold, -FLT_MAX), found);
 
+		for (int i = 0; i < Min(n, PREFETCH_ROWS); i++)
+			ahead = prefetch_code(search, ahead, start + found[i]);
 		for (int i = 0; i < n; i++)
 		{
 			uint32 at = start + found[i];
 
+			if (i + PREFETCH_ROWS < n)
+				ahead = prefetch_code(search, ahead, start + found[i + PREFETCH_ROWS]);
 			while (at >= search->segments[segment].start + search->segments[segment].rows)
 				segment++;
 			rerank_row(search, segment, at, &cursor);
@@ -223,7 +244,7 @@ refine_hit(IvfSearch *search, IvfHit *hit, PageCursor *cursor)
 	{
 		page = cursor_page(cursor, segment->refine[hit->row / meta->unit_refine_rows], IVF_REFINE,
 						   segment->list, segment->generation);
-		refine = (const uint8 *) PageGetContents(page) +
+		refine = (const uint8 *) IvfPageGetContent(page) +
 				 (Size) (hit->row % meta->unit_refine_rows) * meta->refine_bytes;
 	}
 	hit->similarity += ivf_refine_dot(search->query, hit->scale, refine);
@@ -235,7 +256,7 @@ refine_hit(IvfSearch *search, IvfHit *hit, PageCursor *cursor)
 void
 ivf_refine_hit(IvfSearch *search, IvfHit *hit)
 {
-	PageCursor cursor = {.index = search->index, .buffer = InvalidBuffer};
+	PageCursor cursor = {.index = search->index, .state = search->state, .buffer = InvalidBuffer};
 
 	refine_hit(search, hit, &cursor);
 	cursor_close(&cursor);
@@ -244,7 +265,7 @@ ivf_refine_hit(IvfSearch *search, IvfHit *hit)
 void
 ivf_refine(IvfSearch *search, float threshold)
 {
-	PageCursor cursor = {.index = search->index, .buffer = InvalidBuffer};
+	PageCursor cursor = {.index = search->index, .state = search->state, .buffer = InvalidBuffer};
 
 	for (uint32 i = 0; i < search->nhits; i++)
 	{

@@ -43,7 +43,7 @@ seal_tail(IvfVacuum *vacuum, uint32 list)
 			UnlockReleaseBuffer(buffer);
 			ivf_page_unexpected(vacuum->index, entry.tail_last);
 		}
-		if (IvfPageGetSpecial(page)->next != InvalidBlockNumber)
+		if (IvfPageGetHead(page)->next != InvalidBlockNumber)
 		{
 			/* Somebody was faster: there is a new last page. */
 			UnlockReleaseBuffer(buffer);
@@ -51,7 +51,7 @@ seal_tail(IvfVacuum *vacuum, uint32 list)
 		}
 		xlog = GenericXLogStart(vacuum->index);
 		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
-		IvfPageGetSpecial(page)->flags |= IVF_SEALED;
+		IvfPageGetHead(page)->flags |= IVF_SEALED;
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(buffer);
 		return entry;
@@ -105,7 +105,7 @@ swap_entry(IvfVacuum *vacuum, uint32 list, const IvfList *sealed, const IvfList 
 			Buffer last = ivf_read_page(vacuum->index, sealed->tail_last, IVF_TAIL, list,
 										sealed->tail_last_seq);
 
-			entry->tail_first = IvfPageGetSpecial(BufferGetPage(last))->next;
+			entry->tail_first = IvfPageGetHead(BufferGetPage(last))->next;
 			UnlockReleaseBuffer(last);
 		}
 		entry->tail_first_seq = sealed->tail_last_seq + 1;

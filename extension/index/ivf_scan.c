@@ -21,6 +21,7 @@ typedef struct IvfScan
 {
 	MemoryContext context; /* of the search, reset by a rescan */
 	IvfSearch *search;
+	IvfMemory memory; /* its arrays, which stay */
 } IvfScan;
 
 IvfSearchOptions
@@ -52,6 +53,8 @@ ivf_beginscan(Relation index, int nkeys, int norderbys)
 
 	ivf->context =
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf search", ALLOCSET_DEFAULT_SIZES);
+	ivf->memory.context =
+		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays", ALLOCSET_DEFAULT_SIZES);
 	scan->opaque = ivf;
 	if (norderbys > 0)
 	{
@@ -88,7 +91,7 @@ begin_search(IndexScanDesc scan)
 	pgstat_count_index_scan(scan->indexRelation);
 	options = ivf_search_options(scan->indexRelation);
 	ivf->search = ivf_search_begin(scan->indexRelation, key->sk_argument,
-								   (key->sk_flags & SK_ISNULL) != 0, &options);
+								   (key->sk_flags & SK_ISNULL) != 0, &options, &ivf->memory);
 }
 
 /* In an exact search the executor puts rows in order by their true distances. */
@@ -127,6 +130,7 @@ ivf_endscan(IndexScanDesc scan)
 	IvfScan *ivf = (IvfScan *) scan->opaque;
 
 	MemoryContextDelete(ivf->context);
+	MemoryContextDelete(ivf->memory.context);
 	pfree(ivf);
 	scan->opaque = NULL;
 }

@@ -20,8 +20,24 @@
 /* Estimates to rerank before the k-th best similarity is known, in units of k. */
 #define FIRST_RERANK 2
 
+void *
+ivf_memory(IvfMemory *memory, IvfBlock block, Size size)
+{
+	StaticAssertStmt(IVF_BLOCK_COUNT == IVF_MEMORY_BLOCKS, "one block for each array");
+	if (size <= memory->size[block])
+		return memory->block[block];
+	size = Max(size + size / 2, 1024);
+	if (memory->block[block])
+		memory->block[block] = repalloc_huge(memory->block[block], size);
+	else
+		memory->block[block] = MemoryContextAllocHuge(memory->context, size);
+	memory->size[block] = size;
+	return memory->block[block];
+}
+
 IvfSearch *
-ivf_search_begin(Relation index, Datum value, bool isnull, const IvfSearchOptions *options)
+ivf_search_begin(Relation index, Datum value, bool isnull, const IvfSearchOptions *options,
+				 IvfMemory *memory)
 {
 	IvfSearch *search = palloc0(sizeof(IvfSearch));
 
@@ -29,6 +45,7 @@ ivf_search_begin(Relation index, Datum value, bool isnull, const IvfSearchOption
 	search->state = ivf_state(index);
 	search->options = *options;
 	search->context = CurrentMemoryContext;
+	search->memory = memory;
 	search->phase = IVF_RANKED;
 	search->round = Max(options->first_round, 1) / (double) ROUND_GROWTH;
 	if (!isnull)
@@ -51,16 +68,13 @@ static float
 kth_hit(IvfSearch *search, double k)
 {
 	float *values;
-	float kth;
 
 	if (search->nhits < k)
 		return -INFINITY;
-	values = MemoryContextAllocHuge(search->context, search->nhits * sizeof(float));
+	values = ivf_memory(search->memory, IVF_HIT_VALUES, search->nhits * sizeof(float));
 	for (uint32 i = 0; i < search->nhits; i++)
 		values[i] = search->hits[i].similarity;
-	kth = ivf_kth_largest(values, (int) search->nhits, (int) k);
-	pfree(values);
-	return kth;
+	return ivf_kth_largest(values, (int) search->nhits, (int) k);
 }
 
 /* Lists that are at hand to be read next, on the way to needed. */
@@ -145,13 +159,7 @@ compare_hits(const void *a, const void *b, void *arg)
 static void
 queue_hits(IvfSearch *search, float worst)
 {
-	if (search->nhits > search->max_queue)
-	{
-		search->max_queue = search->nhits + search->nhits / 2;
-		if (search->queue)
-			pfree(search->queue);
-		search->queue = MemoryContextAllocHuge(search->context, search->max_queue * sizeof(uint32));
-	}
+	search->queue = ivf_memory(search->memory, IVF_QUEUE, search->nhits * sizeof(uint32));
 	search->nqueue = 0;
 	search->queue_next = 0;
 	for (uint32 i = 0; i < search->nhits; i++)
@@ -334,12 +342,12 @@ next_side_page(IvfSearch *search, uint32 list)
 	search->side_next = 0;
 	for (int i = 0; i < ivf_side_rows(page); i++)
 	{
-		const IvfSide *row = (const IvfSide *) PageGetContents(page) + i;
+		const IvfSide *row = (const IvfSide *) IvfPageGetContent(page) + i;
 
 		if (ItemPointerIsValid(&row->tid))
 			search->side[search->nside++] = row->tid;
 	}
-	search->side_block = IvfPageGetSpecial(page)->next;
+	search->side_block = IvfPageGetHead(page)->next;
 	search->side_seq++;
 	UnlockReleaseBuffer(buffer);
 	return true;

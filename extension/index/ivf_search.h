@@ -54,6 +54,8 @@ typedef struct IvfSegment
 	BlockNumber refine[IVF_UNIT_REFINE_PAGES];
 } IvfSegment;
 
+#define IVF_MEMORY_BLOCKS 16
+
 /* What a search did, for statistics. */
 typedef struct IvfSearchStats
 {
@@ -63,6 +65,39 @@ typedef struct IvfSearchStats
 	int64 refined;
 	int64 rounds;
 } IvfSearchStats;
+
+/* The arrays of a search, to be used again by the next one: they are large. */
+typedef struct IvfMemory
+{
+	MemoryContext context;
+	void *block[IVF_MEMORY_BLOCKS];
+	Size size[IVF_MEMORY_BLOCKS];
+} IvfMemory;
+
+/* Which array is in which block. */
+typedef enum IvfBlock
+{
+	IVF_LISTS,
+	IVF_CENTRES,
+	IVF_SPREADS,
+	IVF_WEIGHTS,
+	IVF_BASES,
+	IVF_ORDER,
+	IVF_KEYS,
+	IVF_SIMILARITIES,
+	IVF_UPPERS,
+	IVF_BIASES,
+	IVF_SEGMENTS,
+	IVF_FOUND,
+	IVF_TOP,
+	IVF_HITS,
+	IVF_HIT_VALUES,
+	IVF_QUEUE,
+	IVF_BLOCK_COUNT
+} IvfBlock;
+
+/* The block with room for size bytes; what it held before is kept. */
+extern void *ivf_memory(IvfMemory *memory, IvfBlock block, Size size);
 
 typedef enum IvfPhase
 {
@@ -78,6 +113,7 @@ typedef struct IvfSearch
 	const IvfState *state; /* fetched anew at every call from outside */
 	IvfSearchOptions options;
 	MemoryContext context;
+	IvfMemory *memory;
 	IvfQuery *query; /* NULL: rows in any order, for a NULL or zero query */
 	bool exact;
 	IvfSearchStats stats;
@@ -103,9 +139,6 @@ typedef struct IvfSearch
 	uint32 unranked; /* rows not reranked */
 	IvfSegment *segments;
 	uint32 nsegments;
-	uint32 max_segments;
-	uint32 *found; /* indexes, scratch */
-	uint32 max_found;
 
 	/* The largest estimates, at least the top_want largest ones. */
 	float *top;
@@ -116,13 +149,11 @@ typedef struct IvfSearch
 
 	IvfHit *hits;
 	uint32 nhits;
-	uint32 max_hits;
 
 	/* Indexes into hits of the rows to give out, in order. */
 	uint32 *queue;
 	uint32 nqueue;
 	uint32 queue_next;
-	uint32 max_queue;
 	double round; /* K */
 	double total; /* rows in all lists, nearly: more than that is never asked for */
 	IvfPhase phase;
@@ -135,9 +166,13 @@ typedef struct IvfSearch
 	int side_next;
 } IvfSearch;
 
-/* Begin; value is ignored where isnull.  All memory is in the current context. */
+/*
+ * Begin; value is ignored where isnull.  The search is in the current context;
+ * its arrays are in memory's own, those of the search that was begun there
+ * before, whose context may be gone.
+ */
 extern IvfSearch *ivf_search_begin(Relation index, Datum value, bool isnull,
-								   const IvfSearchOptions *options);
+								   const IvfSearchOptions *options, IvfMemory *memory);
 
 /*
  * The next row.  Returns false after the last one.  Sets *distance to what the

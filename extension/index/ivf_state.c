@@ -38,8 +38,7 @@ choose_unit(IvfMeta *meta)
 	int refine_most = meta->refine_bytes ? (int) (IVF_PAGE_ROOM / meta->refine_bytes) : 0;
 	double best = 0;
 
-	if (most < 1 || (meta->code_bytes && code_most < 1) ||
-		meta->row_bytes + sizeof(IvfSpecial) > IVF_PAGE_ROOM)
+	if (most < 1 || (meta->code_bytes && code_most < 1) || meta->row_bytes > IVF_PAGE_ROOM)
 		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 						errmsg("%u dimensions are too many for codec \"%s\"", meta->dims,
 							   ivf_codec(meta->codec)->name),
@@ -97,14 +96,16 @@ make_layout(const IvfMeta *meta)
 
 /* Room for a state and all that it points to, aligned for vector loads. */
 static IvfState *
-allocate_state(MemoryContext context, const IvfMeta *meta)
+allocate_state(MemoryContext context, const IvfMeta *meta, BlockNumber blocks)
 {
 	Size header = MAXALIGN(sizeof(IvfState));
 	Size rotation = MAXALIGN(ivf_rotation_size((int) meta->dims));
 	Size mean = MAXALIGN(meta->dims * sizeof(float));
 	Size scales = MAXALIGN(meta->lists * sizeof(float));
 	Size centres = MAXALIGN((Size) meta->lists * meta->pdims);
-	char *p = MemoryContextAllocExtended(context, header + rotation + mean + 2 * scales + centres,
+	Size recent = MAXALIGN((Size) blocks * sizeof(Buffer));
+	char *p = MemoryContextAllocExtended(context,
+										 header + rotation + mean + 2 * scales + centres + recent,
 										 MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	IvfState *state = (IvfState *) p;
 
@@ -122,6 +123,9 @@ allocate_state(MemoryContext context, const IvfMeta *meta)
 	state->centre_half = (float *) p;
 	p += scales;
 	state->centres = (int8 *) p;
+	p += centres;
+	state->recent = (Buffer *) p;
+	state->nrecent = blocks;
 	return state;
 }
 
@@ -148,7 +152,7 @@ IvfState *
 ivf_state_make(const IvfMeta *meta, const float *mean, const int8 *centres,
 			   const float *centre_scale)
 {
-	IvfState *state = allocate_state(CurrentMemoryContext, meta);
+	IvfState *state = allocate_state(CurrentMemoryContext, meta, 0);
 
 	if (mean)
 		memcpy((float *) state->mean, mean, meta->dims * sizeof(float));
@@ -167,7 +171,7 @@ check_meta(Relation index, Page page, const IvfMeta *meta)
 	IvfMeta computed;
 
 	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)) ||
-		IvfPageGetSpecial(page)->kind != IVF_META || meta->magic != IVF_MAGIC)
+		IvfPageGetHead(page)->kind != IVF_META || meta->magic != IVF_MAGIC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" is not a faiss_ivf index", RelationGetRelationName(index))));
@@ -212,7 +216,7 @@ read_mean(Relation index, IvfState *state)
 		Buffer buffer = ivf_read_page(index, block, IVF_MEAN, 0, 0);
 		uint32 count = Min(state->meta.dims - done, IVF_MEAN_PER_PAGE);
 
-		memcpy((float *) state->mean + done, PageGetContents(BufferGetPage(buffer)),
+		memcpy((float *) state->mean + done, IvfPageGetContent(BufferGetPage(buffer)),
 			   count * sizeof(float));
 		done += count;
 		UnlockReleaseBuffer(buffer);
@@ -228,7 +232,7 @@ read_centres(Relation index, IvfState *state)
 	for (BlockNumber block = state->meta.centre_start; list < state->meta.lists; block++)
 	{
 		Buffer buffer = ivf_read_page(index, block, IVF_CENTRE, list, 0);
-		char *p = PageGetContents(BufferGetPage(buffer));
+		char *p = IvfPageGetContent(BufferGetPage(buffer));
 
 		for (int i = 0; i < state->layout.centres_per_page && list < state->meta.lists; i++)
 		{
@@ -245,7 +249,7 @@ static IvfState *
 load_state(Relation index, MemoryContext context)
 {
 	IvfMeta meta = read_meta(index);
-	IvfState *state = allocate_state(context, &meta);
+	IvfState *state = allocate_state(context, &meta, RelationGetNumberOfBlocks(index));
 
 	read_mean(index, state);
 	read_centres(index, state);
@@ -280,7 +284,7 @@ ivf_list_block(const IvfMeta *meta, uint32 list)
 IvfList *
 ivf_list_entry(Page page, uint32 list)
 {
-	return (IvfList *) PageGetContents(page) + list % IVF_LISTS_PER_PAGE;
+	return (IvfList *) IvfPageGetContent(page) + list % IVF_LISTS_PER_PAGE;
 }
 
 void

@@ -52,40 +52,40 @@ typedef struct PageCounts
 
 /* Whether a page of rows belongs to its list as the entry tells. */
 static bool
-is_current(const IvfMeta *meta, const IvfList *lists, const IvfSpecial *special, uint32 list)
+is_current(const IvfMeta *meta, const IvfList *lists, const IvfHead *head, uint32 list)
 {
 	if (list >= meta->lists + IVF_SIDE_LISTS)
 		return false;
-	if (special->kind == IVF_TAIL || special->kind == IVF_SIDE)
-		return special->generation >= lists[list].tail_first_seq;
-	return special->generation == lists[list].generation;
+	if (head->kind == IVF_TAIL || head->kind == IVF_SIDE)
+		return head->generation >= lists[list].tail_first_seq;
+	return head->generation == lists[list].generation;
 }
 
 static void
 count_page(const IvfState *state, const IvfList *lists, Page page, PageCounts *counts)
 {
-	const IvfSpecial *special;
+	const IvfHead *head;
 	bool current = false;
 
 	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
 		return;
-	special = IvfPageGetSpecial(page);
-	if (special->kind < IVF_SCAN)
+	head = IvfPageGetHead(page);
+	if (head->kind < IVF_SCAN)
 		return;
-	if (special->flags & IVF_RETIRED)
+	if (head->flags & IVF_RETIRED)
 	{
 		counts->retired++;
 		return;
 	}
-	for (uint32 list = special->first_list; list <= special->last_list && !current; list++)
-		current = is_current(&state->meta, lists, special, list);
+	for (uint32 list = head->first_list; list <= head->last_list && !current; list++)
+		current = is_current(&state->meta, lists, head, list);
 	counts->orphans += !current;
 	for (int i = 0; i < ivf_page_rows(state, page); i++)
 	{
 		uint32 list;
 		bool live = ItemPointerIsValid(ivf_page_tid(state, page, i, &list));
 
-		if (is_current(&state->meta, lists, special, list))
+		if (is_current(&state->meta, lists, head, list))
 			counts->rows += live;
 	}
 }

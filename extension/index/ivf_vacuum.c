@@ -106,7 +106,7 @@ static bool
 has_rows(const IvfState *state, Page page)
 {
 	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(IvfSpecial)) &&
-		   !(IvfPageGetSpecial(page)->flags & IVF_RETIRED) && ivf_page_rows(state, page) > 0;
+		   !(IvfPageGetHead(page)->flags & IVF_RETIRED) && ivf_page_rows(state, page) > 0;
 }
 
 typedef struct BulkDelete
@@ -170,27 +170,26 @@ ivf_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 
 /* Whether a list refers to the page, as far as its entry tells. */
 static bool
-is_referred_to(const IvfVacuum *vacuum, const IvfSpecial *special)
+is_referred_to(const IvfVacuum *vacuum, const IvfHead *head)
 {
 	uint32 total = vacuum->state->meta.lists + IVF_SIDE_LISTS;
 
-	switch (special->kind)
+	switch (head->kind)
 	{
 		case IVF_SCAN:
 		case IVF_CODE:
 		case IVF_REFINE:
-			for (uint32 list = special->first_list; list <= special->last_list && list < total;
-				 list++)
+			for (uint32 list = head->first_list; list <= head->last_list && list < total; list++)
 			{
-				if (vacuum->lists[list].generation == special->generation)
+				if (vacuum->lists[list].generation == head->generation)
 					return true;
 			}
 			return false;
 		case IVF_TAIL:
 		case IVF_SIDE:
 			/* A page with a later number than the entry knew of is a new one. */
-			return special->first_list >= total ||
-				   special->generation >= vacuum->lists[special->first_list].tail_first_seq;
+			return head->first_list >= total ||
+				   head->generation >= vacuum->lists[head->first_list].tail_first_seq;
 		default:
 			return true;
 	}
@@ -200,15 +199,15 @@ static void
 retire(IvfVacuum *vacuum, Buffer buffer)
 {
 	GenericXLogState *xlog;
-	IvfSpecial *special;
+	IvfHead *head;
 
 	LockBuffer(buffer, BUFFER_LOCK_UNLOCK);
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
-	special = IvfPageGetSpecial(GenericXLogRegisterBuffer(xlog, buffer, 0));
-	special->flags |= IVF_RETIRED;
+	head = IvfPageGetHead(GenericXLogRegisterBuffer(xlog, buffer, 0));
+	head->flags |= IVF_RETIRED;
 	/* Scans that may be on the way here have snapshots from before this XID. */
-	special->retired = ReadNextFullTransactionId();
+	head->retired = ReadNextFullTransactionId();
 	GenericXLogFinish(xlog);
 	vacuum->stats->pages_newly_deleted++;
 }
@@ -217,8 +216,8 @@ static void
 count_rows(IvfVacuum *vacuum, Page page)
 {
 	const IvfState *state = vacuum->state;
-	const IvfSpecial *special = IvfPageGetSpecial(page);
-	bool tail = special->kind == IVF_TAIL || special->kind == IVF_SIDE;
+	const IvfHead *head = IvfPageGetHead(page);
+	bool tail = head->kind == IVF_TAIL || head->kind == IVF_SIDE;
 	uint32 total = state->meta.lists + IVF_SIDE_LISTS;
 
 	for (int i = 0; i < ivf_page_rows(state, page); i++)
@@ -227,7 +226,7 @@ count_rows(IvfVacuum *vacuum, Page page)
 		bool live = ItemPointerIsValid(ivf_page_tid(state, page, i, &list));
 
 		/* Rows of a list that has moved on are copies that count no more. */
-		if (list >= total || (!tail && vacuum->lists[list].generation != special->generation))
+		if (list >= total || (!tail && vacuum->lists[list].generation != head->generation))
 			continue;
 		if (tail)
 			*(live ? &vacuum->count[list].tail_live : &vacuum->count[list].tail_dead) += 1;
@@ -244,7 +243,7 @@ clean_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 	bool count = *(bool *) arg;
 	Page page = BufferGetPage(buffer);
 	BlockNumber block = BufferGetBlockNumber(buffer);
-	IvfSpecial *special;
+	IvfHead *head;
 
 	if (PageIsNew(page))
 	{
@@ -254,17 +253,17 @@ clean_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 	}
 	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
 		return;
-	special = IvfPageGetSpecial(page);
-	if (special->flags & IVF_RETIRED)
+	head = IvfPageGetHead(page);
+	if (head->flags & IVF_RETIRED)
 	{
 		vacuum->stats->pages_deleted++;
-		if (GlobalVisCheckRemovableFullXid(vacuum->heap, special->retired))
+		if (GlobalVisCheckRemovableFullXid(vacuum->heap, head->retired))
 		{
 			RecordFreeIndexPage(vacuum->index, block);
 			vacuum->stats->pages_free++;
 		}
 	}
-	else if (!is_referred_to(vacuum, special))
+	else if (!is_referred_to(vacuum, head))
 	{
 		retire(vacuum, buffer);
 		vacuum->stats->pages_deleted++;

@@ -39,7 +39,7 @@ static void
 walk_unit(Walk *walk, BlockNumber block, int first, int count)
 {
 	const IvfMeta *meta = &walk->state->meta;
-	const IvfUnit *unit = (const IvfUnit *) PageGetContents(walk->scan.data);
+	const IvfUnit *unit = (const IvfUnit *) IvfPageGetContent(walk->scan.data);
 	int code_page = -1;
 	int refine_page = -1;
 
@@ -75,7 +75,7 @@ walk_packed(Walk *walk, const IvfList *entry)
 
 		CHECK_FOR_INTERRUPTS();
 		copy_page(walk, &walk->scan, block, IVF_SCAN, entry->generation);
-		count = (int) Min(((IvfUnit *) PageGetContents(walk->scan.data))->rows,
+		count = (int) Min(((IvfUnit *) IvfPageGetContent(walk->scan.data))->rows,
 						  walk->state->meta.unit_rows) -
 				first;
 		if (count <= 0)
@@ -84,7 +84,7 @@ walk_packed(Walk *walk, const IvfList *entry)
 		walk_unit(walk, block, first, count);
 		left -= (uint32) count;
 		first = 0;
-		block = IvfPageGetSpecial(walk->scan.data)->next;
+		block = IvfPageGetHead(walk->scan.data)->next;
 	}
 }
 
@@ -108,13 +108,13 @@ walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 				walk->visit(ivf_tail_row(walk->state, page, i), block, walk->arg);
 			else
 			{
-				walk->row->tid = ((const IvfSide *) PageGetContents(page) + i)->tid;
+				walk->row->tid = ((const IvfSide *) IvfPageGetContent(page) + i)->tid;
 				walk->visit(walk->row, block, walk->arg);
 			}
 		}
 		if (block == entry->tail_last)
 			break;
-		block = IvfPageGetSpecial(page)->next;
+		block = IvfPageGetHead(page)->next;
 	}
 }
 

@@ -110,6 +110,15 @@ mm_reserve_guc_prefix(const char *prefix)
 	ReadRecentBuffer((relation)->rd_node, (fork), (block), (buffer))
 #endif
 
+/* index_beginscan has an argument for instrumentation from PostgreSQL 18. */
+#if PG_VERSION_NUM >= 180000
+#define mm_index_beginscan(heap, index, snapshot, nkeys, norderbys)                                \
+	index_beginscan((heap), (index), (snapshot), NULL, (nkeys), (norderbys))
+#else
+#define mm_index_beginscan(heap, index, snapshot, nkeys, norderbys)                                \
+	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
+#endif
+
 /* Ownership of a relation; include utils/acl.h where it is used. */
 #if PG_VERSION_NUM >= 160000
 #define mm_is_owner(relation, role) object_ownercheck(RelationRelationId, (relation), (role))

@@ -576,3 +576,14 @@ CREATE FUNCTION mmodal_index_stats(index regclass, OUT codec text, OUT metric te
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mmodal_index_stats(regclass) IS
 	'what a faiss_ivf index holds; stale says that it has outgrown its training: REINDEX it';
+
+CREATE FUNCTION mmodal_calibrate(index regclass, queries embedding[])
+	RETURNS TABLE (spread real, recall real, rows_scanned real)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 12;
+COMMENT ON FUNCTION mmodal_calibrate(regclass, embedding[]) IS
+	'measure with real queries how recall grows with work, and keep that as the option "calibration" of a faiss_ivf index';
+
+CREATE FUNCTION mmodal_recall(index regclass, queries embedding[], k integer) RETURNS double precision
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
+COMMENT ON FUNCTION mmodal_recall(regclass, embedding[], integer) IS
+	'share of the k nearest rows, by an exact scan of the table, that a faiss_ivf index finds with the settings in force';

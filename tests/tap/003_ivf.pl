@@ -1,0 +1,220 @@
+# faiss_ivf under crashes, on a standby, and with many sessions at work.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $dims = 24;
+
+# Something like an embedding, from a number.
+my $function = qq{
+CREATE FUNCTION vec(i int) RETURNS embedding LANGUAGE sql IMMUTABLE AS \$\$
+	SELECT array_agg(sin(i * (j + 1) * 0.7) + sin(i % 17 * j))::float8[]::embedding($dims)
+	FROM generate_series(1, $dims) j
+\$\$;};
+
+# Have a psql run a script beside us.
+my $scripts = PostgreSQL::Test::Utils::tempdir();
+my $nscripts = 0;
+
+sub start_worker
+{
+	my ($node, $script) = @_;
+	my $path = "$scripts/" . ++$nscripts . '.sql';
+	append_to_file($path, $script);
+	return IPC::Run::start(
+		[ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-f', $path ],
+		'>' => '/dev/null',
+		'2>' => '/dev/null');
+}
+
+# Prove the index, and that it gives as many rows as the table has.
+sub check_index
+{
+	my ($node, $name, $table) = @_;
+	$table ||= 't';
+	my $rows = $node->safe_psql('postgres', "SELECT count(*) FROM $table");
+	is($node->safe_psql('postgres', "SELECT mmodal_index_check('${table}_idx')"),
+		$rows, "$name: index_check has seen every row");
+	is( $node->safe_psql(
+			'postgres',
+			"SET enable_seqscan = off; SET enable_sort = off;
+			 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM $table ORDER BY e <=> vec(1)) x"),
+		"$rows|$rows",
+		"$name: a scan gives every row once");
+}
+
+my $node = PostgreSQL::Test::Cluster->new('primary');
+$node->init(allows_streaming => 1, extra => [ '-E', 'UTF8', '--locale=C.UTF-8' ]);
+$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\n");
+$node->start;
+$node->safe_psql(
+	'postgres', "CREATE EXTENSION mmodal; $function
+	CREATE TABLE t (id int, e embedding($dims));
+	INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 3000) i;");
+
+# A build writes about as much WAL as the index is large.
+my $before = $node->safe_psql('postgres', 'SELECT pg_current_wal_insert_lsn()');
+$node->safe_psql('postgres', 'CREATE INDEX t_idx ON t USING faiss_ivf (e) WITH (lists = 40)');
+my $share = $node->safe_psql('postgres',
+	"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '$before') / pg_relation_size('t_idx')");
+cmp_ok($share, '<', 1.1, 'WAL of a build is not above the index by more than a tenth');
+
+# Crashes, each in the middle of inserts, deletes and vacuums.
+foreach my $round (1 .. 4)
+{
+	my @workers;
+	foreach my $worker (1 .. 2)
+	{
+		my $start = $round * 100000 + $worker * 10000;
+		my $script = join '', map {
+			my $i = $start + $_ * 5;
+			"INSERT INTO t SELECT i, vec(i) FROM generate_series($i, $i + 4) i;\n"
+			  . "DELETE FROM t WHERE id % 7 = " . ($_ % 7) . " AND id > 3000 AND id % 3 = 1;\n"
+			  . ($worker == 1 && $_ % 20 == 0 ? "VACUUM t;\n" : '')
+		} 1 .. 2000;
+		push @workers, start_worker($node, $script);
+	}
+	sleep 2;
+	my $counted = $node->safe_psql('postgres', 'SELECT max(id) FROM t');
+	cmp_ok($counted, '>', $round * 100000, "round $round: the workers work");
+	if ($round % 2)
+	{
+		$node->stop('immediate');
+	}
+	else
+	{
+		# One backend is killed; the server takes all others down and recovers.
+		my $pid = $node->safe_psql('postgres',
+			"SELECT pid FROM pg_stat_activity WHERE query LIKE 'INSERT%' LIMIT 1");
+		kill 9, $pid if $pid;
+		$node->stop('immediate');
+	}
+	$_->finish foreach @workers;
+	$node->start;
+	check_index($node, "crash $round");
+}
+$node->safe_psql('postgres', 'VACUUM t');
+check_index($node, 'vacuum after the crashes');
+is($node->safe_psql('postgres', "SELECT orphan_pages FROM mmodal_index_stats('t_idx')"),
+	'0', 'no page is lost');
+
+# Inserts while vacuum rewrites lists.
+{
+	my @workers;
+	foreach my $worker (1 .. 3)
+	{
+		my $script = join '', map {
+			my $i = 1000000 + $worker * 100000 + $_ * 10;
+			"INSERT INTO t SELECT i, vec(i) FROM generate_series($i, $i + 9) i;\n"
+		} 1 .. 150;
+		push @workers, start_worker($node, $script);
+	}
+	$node->safe_psql('postgres', 'VACUUM t') foreach (1 .. 6);
+	$_->finish foreach @workers;
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM t WHERE id >= 1000000'),
+		4500, 'every insert beside vacuum succeeded');
+	check_index($node, 'inserts beside vacuum');
+}
+
+# Space comes back: rounds of deleting and inserting the same rows.
+{
+	$node->safe_psql('postgres', "DELETE FROM t WHERE id > 3000; VACUUM t; VACUUM t; REINDEX INDEX t_idx");
+	my @sizes;
+	foreach my $round (1 .. 8)
+	{
+		$node->safe_psql('postgres',
+			"DELETE FROM t WHERE id <= 1500; VACUUM t; INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 1500) i; VACUUM t; VACUUM t;");
+		push @sizes, $node->safe_psql('postgres', "SELECT pg_relation_size('t_idx')");
+	}
+	cmp_ok($sizes[7], '<=', $sizes[3] * 1.05, "the index does not grow for ever: @sizes");
+	check_index($node, 'churn');
+}
+
+# A standby gives the same answers, and goes on when it is promoted.
+{
+	$node->backup('base');
+	my $standby = PostgreSQL::Test::Cluster->new('standby');
+	$standby->init_from_backup($node, 'base', has_streaming => 1);
+	$standby->start;
+	$node->safe_psql(
+		'postgres', "INSERT INTO t SELECT i, vec(i) FROM generate_series(5001, 7000) i;
+		DELETE FROM t WHERE id BETWEEN 100 AND 900;");
+	$node->safe_psql('postgres', 'VACUUM t');
+	$node->safe_psql('postgres', 'INSERT INTO t SELECT i, vec(i) FROM generate_series(7001, 7100) i');
+	$node->wait_for_catchup($standby, 'replay');
+	check_index($standby, 'standby');
+	my $query = "SET enable_seqscan = off;
+		SELECT array_agg(id) FROM (SELECT id FROM t ORDER BY e <=> vec(6000) LIMIT 20) x";
+	is($standby->safe_psql('postgres', $query),
+		$node->safe_psql('postgres', $query), 'standby: the same answer');
+	my ($rc, $out, $err) =
+	  $standby->psql('postgres', "SELECT * FROM mmodal_calibrate('t_idx', ARRAY[vec(1)])");
+	like($err, qr/cannot be calibrated during recovery/, 'standby: no calibration');
+	$standby->promote;
+	$standby->safe_psql('postgres', 'INSERT INTO t SELECT i, vec(i) FROM generate_series(8001, 8500) i');
+	$standby->safe_psql('postgres', 'VACUUM t');
+	check_index($standby, 'promoted');
+	$standby->stop;
+}
+
+# Unlogged indexes are empty after a crash, and work.
+$node->safe_psql(
+	'postgres', "CREATE UNLOGGED TABLE u (id int, e embedding($dims));
+	INSERT INTO u SELECT i, vec(i) FROM generate_series(1, 500) i;
+	CREATE INDEX u_idx ON u USING faiss_ivf (e) WITH (lists = 10);
+	INSERT INTO u SELECT i, vec(i) FROM generate_series(501, 600) i;");
+check_index($node, 'unlogged', 'u');
+$node->stop('immediate');
+$node->start;
+is($node->safe_psql('postgres', 'SELECT count(*) FROM u'), '0', 'unlogged: empty after a crash');
+$node->safe_psql('postgres', 'INSERT INTO u SELECT i, vec(i) FROM generate_series(1, 50) i');
+check_index($node, 'unlogged after a crash', 'u');
+
+# wal_level = minimal: a table and its index made in one transaction are not logged.
+$node->append_conf('postgresql.conf', "wal_level = minimal\nmax_wal_senders = 0\nwal_skip_threshold = 0\n");
+$node->restart;
+$node->safe_psql(
+	'postgres', "BEGIN; CREATE TABLE m (id int, e embedding($dims));
+	INSERT INTO m SELECT i, vec(i) FROM generate_series(1, 500) i;
+	CREATE INDEX m_idx ON m USING faiss_ivf (e) WITH (lists = 10);
+	INSERT INTO m SELECT i, vec(i) FROM generate_series(501, 600) i; COMMIT;");
+$node->stop('immediate');
+$node->start;
+check_index($node, 'minimal WAL', 'm');
+
+# A damaged page is an error, not a crash.
+{
+	my $path = $node->data_dir . '/' . $node->safe_psql('postgres', "SELECT pg_relation_filepath('m_idx')");
+	my $blocks = $node->safe_psql('postgres', "SELECT pg_relation_size('m_idx') / 8192");
+	foreach my $block (0 .. $blocks - 1)
+	{
+		$node->stop;
+		open my $file, '+<:raw', $path or die "open: $!";
+		sysseek $file, $block * 8192, 0;
+		sysread $file, my $saved, 8192;
+		sysseek $file, $block * 8192 + 24, 0;
+		syswrite $file, pack('C*', map { ($_ * 151 + $block) % 256 } 1 .. 200);
+		close $file;
+		$node->start;
+		my ($rc, $out, $err) = $node->psql('postgres',
+			"SET enable_seqscan = off; SELECT count(*) FROM (SELECT id FROM m ORDER BY e <=> vec(3)) x");
+		my $alive = $node->safe_psql('postgres', 'SELECT 1');
+		ok($alive && ($rc == 0 || $err =~ /index "m_idx"|invalid memory|m_idx/),
+			"block $block damaged: an error at most") or diag("$rc $err");
+		$node->stop;
+		open $file, '+<:raw', $path or die "open: $!";
+		sysseek $file, $block * 8192, 0;
+		syswrite $file, $saved;
+		close $file;
+		$node->start;
+		last if $block > 12;
+	}
+	check_index($node, 'mended', 'm');
+}
+$node->stop;
+
+done_testing();

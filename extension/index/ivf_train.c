@@ -24,6 +24,9 @@
 #define ROWS_PER_LIST 40
 #define ITERATIONS 8
 
+/* Blocks that are looked at to tell how many rows a table has. */
+#define DENSITY_BLOCKS 16
+
 /* A sample is never smaller, if the table has so many rows. */
 #define LEAST_SAMPLE 1000
 
@@ -106,15 +109,39 @@ sample_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool al
 	MemoryContextReset(scan->context);
 }
 
+static void
+count_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool alive, void *state)
+{
+	(*(double *) state)++;
+}
+
+/*
+ * Rows of the table.  Core's estimate for a table that was never vacuumed is
+ * wide of the mark for wide rows, and tables are often indexed just when they
+ * have been filled: then look at some blocks.
+ */
 static double
-estimate_heap_rows(Relation heap)
+estimate_heap_rows(Relation heap, Relation index, IndexInfo *info)
 {
 	BlockNumber pages;
 	double tuples;
 	double visible;
+	double seen = 0;
+	BlockNumber looked;
 
 	table_relation_estimate_size(heap, NULL, &pages, &tuples, &visible);
-	return tuples;
+	if (heap->rd_rel->reltuples >= 0)
+		return tuples;
+	/* Core takes an unknown table for one of ten pages at least. */
+	pages = RelationGetNumberOfBlocks(heap);
+	if (pages == 0)
+		return 0;
+	looked = Min(pages, DENSITY_BLOCKS);
+	for (BlockNumber i = 0; i < looked; i++)
+		table_index_build_range_scan(heap, index, info, false, true, false,
+									 (BlockNumber) ((uint64) i * pages / looked), 1, count_row,
+									 &seen, NULL);
+	return seen / looked * pages;
 }
 
 /* Rows to sample: enough for the lists, within half of maintenance_work_mem. */
@@ -141,7 +168,7 @@ ivf_sample_rows(Relation heap, Relation index, IndexInfo *info, const IvfMeta *m
 
 	if (blocks == 0)
 		return sample;
-	sample->heap_rows = estimate_heap_rows(heap);
+	sample->heap_rows = estimate_heap_rows(heap, index, info);
 	sample->max_rows = sample_size(meta, sample->heap_rows, wanted);
 	sample->values = MemoryContextAllocHuge(CurrentMemoryContext,
 											(Size) sample->max_rows * meta->dims * sizeof(float));

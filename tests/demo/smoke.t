@@ -30,6 +30,9 @@ like($log, qr/A Sumatran tiger\. +\| +0\.\d+/, 'a tiger is like a tiger');
 like($log, qr/\n A garbage truck\./, 'arithmetic finds the garbage truck');
 like($log, qr/Broccoli Omelette +\| +384/, 'a generated column embeds');
 like($log, qr/Sort Key: .*clip_embed/, 'a plan is shown');
+like($log, qr/Index Scan using pair_e_idx on pair/, 'a large table is searched by its index');
+my ($recall) = $log =~ /^ *after *\n[-\s]+\n? *([01]\.\d+)/m;
+cmp_ok($recall || 0, '>=', 0.92, 'which finds what it promises');
 
 my $page = slurp("$out/index.html");
 my $pictures = () = $page =~ /<img alt="[^"]+" src="data:image\/jpeg;base64,[^"]{500,}">/g;

@@ -34,6 +34,12 @@ typedef struct MmFaissApi
 	/* One iteration.  Returns false, with a message, where FAISS fails. */
 	bool (*kmeans_step)(MmKmeans *kmeans, char *error, size_t error_size);
 
+	/*
+	 * Whether the last step failed only because a signal arrived meanwhile
+	 * (SIGINT, SIGTERM, SIGQUIT or SIGALRM): it can be repeated.
+	 */
+	bool (*kmeans_interrupted)(const MmKmeans *kmeans);
+
 	/* The centres so far: k rows of dims float32; valid until the next call. */
 	const float *(*kmeans_centres)(MmKmeans *kmeans);
 

@@ -56,6 +56,7 @@ struct MmKmeans
 	int dims;
 	int k;
 	int threads;
+	bool interrupted; /* by a signal, in the last step */
 };
 
 static void set_error(char *error, size_t size, const char *format, ...)
@@ -97,6 +98,17 @@ end_threads(const sigset_t *saved)
 	omp_set_num_threads(1);
 	openblas_set_num_threads(1);
 	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+/* Whether a signal that stops a training waits to be let through. */
+static bool
+signals_wait(void)
+{
+	sigset_t pending;
+
+	return sigpending(&pending) == 0 &&
+		   (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
+			sigismember(&pending, SIGQUIT) || sigismember(&pending, SIGALRM));
 }
 
 static const char *
@@ -227,6 +239,7 @@ kmeans_step(MmKmeans *kmeans, char *error, size_t error_size)
 
 	begin_threads(kmeans->threads, &saved);
 	status = faiss_Clustering_train(kmeans->clustering, kmeans->n, kmeans->vectors, kmeans->index);
+	kmeans->interrupted = status != 0 && signals_wait();
 	end_threads(&saved);
 	if (status != 0)
 		set_faiss_error(error, error_size);
@@ -234,6 +247,12 @@ kmeans_step(MmKmeans *kmeans, char *error, size_t error_size)
 }
 
 /* NULL before the first step, which chooses them. */
+static bool
+kmeans_interrupted(const MmKmeans *kmeans)
+{
+	return kmeans->interrupted;
+}
+
 static const float *
 kmeans_centres(MmKmeans *kmeans)
 {
@@ -260,6 +279,7 @@ const MmFaissApi mm_faiss_table = {
 	.description = kmeans_description,
 	.kmeans_begin = kmeans_begin,
 	.kmeans_step = kmeans_step,
+	.kmeans_interrupted = kmeans_interrupted,
 	.kmeans_centres = kmeans_centres,
 	.kmeans_free = kmeans_free,
 };

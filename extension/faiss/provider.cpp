@@ -7,11 +7,13 @@
  * those of FAISS's own headers, which the compiler holds them to.  No exception
  * leaves a function here: the callers are C, and PostgreSQL below them.
  */
+#include <csignal>
 #include <cstdio>
 #include <exception>
 
 #include <faiss/Clustering.h>
 #include <faiss/IndexFlat.h>
+#include <faiss/impl/AuxIndexStructures.h>
 
 #include <faiss/c_api/Clustering_c.h>
 #include <faiss/c_api/IndexFlat_c.h>
@@ -91,6 +93,31 @@ cpp(const FaissClusteringParameters &from)
 	return to;
 }
 
+/*
+ * Stops a training when a signal waits for its end: the caller, who has blocked
+ * all signals, may be asked to cancel or to shut down.
+ */
+class SignalsPending : public faiss::InterruptCallback
+{
+  public:
+	bool
+	want_interrupt() override
+	{
+		sigset_t pending;
+
+		return sigpending(&pending) == 0 &&
+			   (sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM) ||
+				sigismember(&pending, SIGQUIT) || sigismember(&pending, SIGALRM));
+	}
+};
+
+void
+watch_signals()
+{
+	if (!faiss::InterruptCallback::instance)
+		faiss::InterruptCallback::instance.reset(new SignalsPending);
+}
+
 } /* namespace */
 
 extern "C"
@@ -147,7 +174,12 @@ extern "C"
 	int
 	faiss_Clustering_train(FaissClustering *clustering, idx_t n, const float *x, FaissIndex *index)
 	{
-		return guarded([=] { cpp(clustering)->train(n, x, *cpp(index)); });
+		return guarded(
+			[=]
+			{
+				watch_signals();
+				cpp(clustering)->train(n, x, *cpp(index));
+			});
 	}
 
 	void

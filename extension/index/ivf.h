@@ -295,6 +295,16 @@ ivf_side_rows(Page page)
 extern int ivf_page_rows(const IvfState *state, Page page);
 extern ItemPointer ivf_page_tid(const IvfState *state, Page page, int row, uint32 *list);
 
+/*
+ * Round to the nearest integer, ties to even; |x| < 2^22.  Inline at every
+ * instruction set, which rintf is not.
+ */
+static inline float
+ivf_round(float x)
+{
+	return (x + 12582912.0f) - 12582912.0f;
+}
+
 /* ivf_vector.c */
 
 /*

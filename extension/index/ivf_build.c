@@ -249,7 +249,7 @@ prepare_assignment(IvfBuild *build, const IvfSample *sample)
 		float factor = state->centre_scale[list] / build->centre_scale;
 
 		for (uint32 i = 0; i < meta->dims; i++)
-			to[i] = (int8) rintf(from[i] * factor);
+			to[i] = (int8) ivf_round(from[i] * factor);
 		build->half_norm[list] =
 			state->centre_half[list] / (build->centre_scale * build->row_scale);
 	}
@@ -329,9 +329,9 @@ flush_batch(IvfBuild *build)
 	CHECK_FOR_INTERRUPTS();
 	for (Size i = 0; i < (Size) build->nbatch * meta->pdims; i++)
 	{
-		float value = rintf(build->batch_y[i] * inverse);
+		float value = build->batch_y[i] * inverse;
 
-		build->batch_code[i] = (int8) Max(-127, Min(127, value));
+		build->batch_code[i] = (int8) ivf_round(Max(-127.0f, Min(127.0f, value)));
 	}
 	if (meta->lists > 1)
 		ivf_kernels()->assign(build->batch_code, build->nbatch, build->centres, build->half_norm,
@@ -540,7 +540,8 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 	build->info = info;
 	init_meta(&build->meta, index);
 	sample = ivf_sample_rows(heap, index, info, &build->meta, wanted);
-	calibration = ivf_calibration_of_sample(sample->values, &sample->rows, (int) build->meta.dims);
+	calibration = ivf_calibration_of_sample(sample->values, &sample->rows, (int) build->meta.dims,
+											sample->heap_rows);
 	build->state = ivf_train(&build->meta, sample, wanted);
 	prepare_assignment(build, sample);
 	if (sample->values)

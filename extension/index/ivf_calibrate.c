@@ -15,6 +15,10 @@
 /* With this recall a longer search gains nothing: further points are not measured. */
 #define RECALL_ENOUGH 0.9995f
 
+/* A build's queries read so many rows in all, but there are never fewer queries. */
+#define ROWS_TO_READ 1e7
+#define LEAST_ROWS 64
+
 /* Training does without the queries where there are so many times more rows. */
 #define HELD_OUT_FACTOR 5
 
@@ -26,11 +30,13 @@ typedef struct Neighbours
 } Neighbours;
 
 IvfCalibration *
-ivf_calibration_of_sample(float *values, int *rows, int dims)
+ivf_calibration_of_sample(float *values, int *rows, int dims, double heap_rows)
 {
 	IvfCalibration *calibration = palloc0(sizeof(IvfCalibration));
 	Size row_bytes = dims * sizeof(float);
-	int n = Min(*rows, IVF_CALIBRATION_ROWS);
+	/* Each takes a look at all rows: fewer of them where there are many. */
+	int most = (int) Max(LEAST_ROWS, Min(IVF_CALIBRATION_ROWS, ROWS_TO_READ / Max(heap_rows, 1)));
+	int n = Min(*rows, most);
 	int left = *rows;
 
 	calibration->nqueries = n;

@@ -10,7 +10,7 @@
 /* Neighbours of a query that recall is measured on. */
 #define IVF_CALIBRATION_K 10
 
-/* Queries that a build takes from its sample. */
+/* Queries that a build takes from its sample, at most. */
 #define IVF_CALIBRATION_ROWS 150
 
 /* Queries to measure with. */
@@ -25,7 +25,8 @@ typedef struct IvfCalibration
  * Take queries from a sample of the base, rows of dims float32.  Where enough
  * are left they are taken out of it: *rows falls.
  */
-extern IvfCalibration *ivf_calibration_of_sample(float *values, int *rows, int dims);
+extern IvfCalibration *ivf_calibration_of_sample(float *values, int *rows, int dims,
+												 double heap_rows);
 
 /*
  * Measure recall, and rows scanned and reranked a query, at each point of the

@@ -35,30 +35,70 @@ layout_quantised(IvfMeta *meta)
 	meta->refine_bytes = meta->codec == IVF_CODEC_REFINED ? meta->pdims / 2 : 0;
 }
 
+static double
+square_length(const float *r, int dims)
+{
+	double sum = 0;
+
+	for (int i = 0; i < dims; i++)
+		sum += (double) r[i] * r[i];
+	return sum;
+}
+
+/* Write the 2-bit codes of one of four planes; returns the sum of r times its level. */
+static double
+encode_plane(const float *r, int n, float inverse, int shift, uint8 *code)
+{
+	double with_levels = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		/* Truncation is rounding down: the value is not negative. */
+		float value = r[i] * inverse + 2;
+		int level = (int) Max(0.0f, Min(3.0f, value));
+
+		with_levels += r[i] * (level - 1.5f);
+		code[i] |= (uint8) (level << shift);
+	}
+	return with_levels;
+}
+
 /* Write the 2-bit codes and return the scale. */
 static float
 encode_scan(const float *r, int dims, int pdims, uint8 *code)
 {
-	double square = 0;
+	double square = square_length(r, dims);
 	double with_levels = 0;
 	int quarter = pdims / 4;
 	float inverse;
 
-	for (int i = 0; i < dims; i++)
-		square += (double) r[i] * r[i];
 	memset(code, 0, quarter);
 	if (square <= 0)
 		return 0;
 	inverse = 1 / (STEP_OF_DEVIATION * (float) sqrt(square / dims));
-	for (int i = 0; i < dims; i++)
-	{
-		int level = (int) floorf(r[i] * inverse + 2);
-
-		level = Max(0, Min(3, level));
-		with_levels += r[i] * (level - 1.5);
-		code[i % quarter] |= (uint8) (level << 2 * (i / quarter));
-	}
+	for (int plane = 0; plane * quarter < dims; plane++)
+		with_levels += encode_plane(r + plane * quarter, Min(quarter, dims - plane * quarter),
+									inverse, 2 * plane, code);
 	return (float) (square / with_levels);
+}
+
+/* Write 8-bit codes and, unless refine is NULL, one half of the refinement's bytes. */
+static void
+encode_half(const float *r, int n, float inverse, int8 *code, uint8 *refine, int shift)
+{
+	for (int i = 0; i < n; i++)
+	{
+		float value = r[i] * inverse;
+		float rounded = ivf_round(value);
+
+		code[i] = (int8) rounded;
+		if (refine)
+		{
+			int part = (int) ((value - rounded + 0.5f) * 16);
+
+			refine[i] |= (uint8) (Min(15, part) << shift);
+		}
+	}
 }
 
 /* Write the 8-bit codes, and the refinement unless it is NULL; return the scale. */
@@ -75,20 +115,9 @@ encode_fine(const float *r, int dims, int pdims, int8 *code, uint8 *refine)
 	memset(code, 0, pdims);
 	if (refine)
 		memset(refine, 0, half);
-	for (int i = 0; i < dims; i++)
-	{
-		float value = r[i] * inverse;
-		float rounded = rintf(value);
-
-		code[i] = (int8) rounded;
-		if (refine)
-		{
-			int part = (int) ((value - rounded + 0.5f) * 16);
-
-			part = Max(0, Min(15, part));
-			refine[i % half] |= (uint8) (part << 4 * (i / half));
-		}
-	}
+	encode_half(r, Min(half, dims), inverse, code, refine, 0);
+	if (dims > half)
+		encode_half(r + half, dims - half, inverse, code + half, refine, 4);
 	return largest / 127;
 }
 
@@ -106,13 +135,7 @@ encode_quantised(const IvfState *state, const IvfVector *vector, IvfRow *row)
 					state->meta.refine_bytes ? (uint8 *) p + state->layout.row_refine : NULL);
 	row->bias = 0;
 	if (state->meta.metric == MM_L2_SQUARED)
-	{
-		double square = 0;
-
-		for (int i = 0; i < dims; i++)
-			square += (double) r[i] * r[i];
-		row->bias = (float) (-vector->centre_dot - square / 2);
-	}
+		row->bias = (float) (-vector->centre_dot - square_length(r, dims) / 2);
 }
 
 static double

@@ -27,6 +27,10 @@
 /* Blocks that are looked at to tell how many rows a table has. */
 #define DENSITY_BLOCKS 16
 
+/* Beyond so many lists each gets fewer rows, down to a least number. */
+#define MANY_LISTS 1000.0
+#define LEAST_PER_LIST 16
+
 /* A sample is never smaller, if the table has so many rows. */
 #define LEAST_SAMPLE 1000
 
@@ -149,7 +153,9 @@ static int
 sample_size(const IvfMeta *meta, double heap_rows, int wanted)
 {
 	double lists = wanted > 0 ? wanted : ivf_default_lists(heap_rows);
-	double rows = Max(lists * ROWS_PER_LIST, LEAST_SAMPLE);
+	/* Training costs rows times lists: spend less on each of many lists. */
+	double per_list = Max(Min(ROWS_PER_LIST, ROWS_PER_LIST * MANY_LISTS / lists), LEAST_PER_LIST);
+	double rows = Max(lists * per_list, LEAST_SAMPLE);
 	/* The rotated copy goes in place; FAISS keeps some on top. */
 	double most = maintenance_work_mem * 512.0 / (meta->dims * sizeof(float));
 
@@ -244,8 +250,12 @@ run_kmeans(const IvfMeta *meta, const IvfSample *sample, int lists)
 		MemoryContextRegisterResetCallback(CurrentMemoryContext, callback);
 		for (int i = 0; i < ITERATIONS && ok; i++)
 		{
-			CHECK_FOR_INTERRUPTS();
-			ok = faiss->kmeans_step(kmeans, error, sizeof(error));
+			/* A signal ends a step early; most often it ends all of this. */
+			do
+			{
+				CHECK_FOR_INTERRUPTS();
+				ok = faiss->kmeans_step(kmeans, error, sizeof(error));
+			} while (!ok && faiss->kmeans_interrupted(kmeans));
 		}
 	}
 	if (kmeans == NULL || !ok)
@@ -268,7 +278,7 @@ quantise_centres(const IvfMeta *meta, const float *centres, int8 *codes, float *
 			largest = Max(largest, fabsf(centre[i]));
 		scales[list] = largest / 127;
 		for (uint32 i = 0; i < meta->dims; i++)
-			code[i] = largest > 0 ? (int8) rintf(centre[i] * (127 / largest)) : 0;
+			code[i] = largest > 0 ? (int8) ivf_round(centre[i] * (127 / largest)) : 0;
 	}
 }
 

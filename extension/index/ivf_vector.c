@@ -82,7 +82,7 @@ quantise(const float *x, int n, float limit, int16 *out)
 		largest = Max(largest, fabsf(x[i]));
 	step = largest / limit;
 	for (int i = 0; i < n; i++)
-		out[i] = step > 0 ? (int16) rintf(x[i] / step) : 0;
+		out[i] = step > 0 ? (int16) ivf_round(x[i] / step) : 0;
 	return step;
 }
 

@@ -22,7 +22,7 @@ PREPARE p2(embedding) AS SELECT id FROM scanned ORDER BY e <=> $1;
 EXPLAIN (COSTS OFF) EXECUTE p2(NULL);
 PREPARE p3(embedding) AS SELECT id FROM scanned WHERE id < 50 ORDER BY e <=> $1 LIMIT 10;
 EXPLAIN (COSTS OFF) EXECUTE p3(NULL);
-PREPARE p4(embedding) AS SELECT id FROM scanned WHERE kind = 1 ORDER BY e <=> $1 LIMIT 3;
+PREPARE p4(embedding) AS SELECT id FROM scanned WHERE kind = 1 ORDER BY e <=> $1 LIMIT 150;
 EXPLAIN (COSTS OFF) EXECUTE p4(NULL);
 PREPARE p5(embedding) AS SELECT id FROM scanned ORDER BY e <-> $1 LIMIT 10;
 EXPLAIN (COSTS OFF) EXECUTE p5(NULL);
@@ -61,6 +61,9 @@ SET mmodal.recall = 1;
 SELECT count(*) FROM (SELECT id FROM scanned ORDER BY e <=> NULL) x;
 SELECT count(*) FROM (SELECT id FROM scanned ORDER BY e <=> spiral2(1) - spiral2(1)) x;
 RESET mmodal.recall;
+CREATE INDEX scanned_flat ON scanned USING faiss_ivf (e embedding_l2_ops) WITH (codec = flat);
+SELECT count(*) FROM (SELECT id FROM scanned ORDER BY e <-> NULL) x;
+DROP INDEX scanned_flat;
 SELECT id FROM scanned ORDER BY e <=> '[1,2]' LIMIT 1;
 
 -- Cursors, prepared statements, LATERAL, LIMIT within.

@@ -35,6 +35,9 @@
 /* Bytes of scan codes that are fetched ahead. */
 #define PREFETCH_BYTES 2048
 
+/* Beyond this, sums of float32 products are not to be trusted. */
+#define OVERFLOW_BOUND 1e30f
+
 /* Tail of the normal distribution at multiples of 1 / TAIL_STEPS. */
 #define TAIL_STEPS 64
 #define TAIL_END 6
@@ -108,6 +111,15 @@ rank_centres(IvfSearch *search)
 	pfree(dots);
 }
 
+/* The bucket of a key; also for keys that have overflowed. */
+static inline uint32
+bucket_of(float position, uint32 buckets)
+{
+	if (!(position > 0))
+		return 0;
+	return position < buckets - 1 ? (uint32) position : buckets - 1;
+}
+
 /*
  * Sort lists by what they promise, roughly: a counting sort on so many buckets
  * that few lists share one.
@@ -133,11 +145,11 @@ order_lists(IvfSearch *search)
 	}
 	factor = largest > smallest ? (buckets - 1) / (largest - smallest) : 0;
 	for (uint32 i = 0; i < n; i++)
-		start[(uint32) ((largest - key[i]) * factor) + 1]++;
+		start[bucket_of((largest - key[i]) * factor, buckets) + 1]++;
 	for (uint32 b = 0; b < buckets; b++)
 		start[b + 1] += start[b];
 	for (uint32 i = 0; i < n; i++)
-		search->order[start[(uint32) ((largest - key[i]) * factor)]++] = i;
+		search->order[start[bucket_of((largest - key[i]) * factor, buckets)]++] = i;
 }
 
 void
@@ -230,10 +242,28 @@ push_rows(IvfSearch *search, uint32 start, uint32 rows)
 		push_top(search, search->similarity[start + found[i]]);
 }
 
+/*
+ * Float32 has overflowed somewhere: rows without a usable estimate rank last,
+ * but are reranked, and so given out, like all others.
+ */
+static void
+tame_rows(IvfSearch *search, uint32 rows)
+{
+	for (uint32 i = search->nrows; i < search->nrows + rows; i++)
+	{
+		if (isfinite(search->similarity[i]) && !isnan(search->upper[i]))
+			continue;
+		search->similarity[i] = -FLT_MAX;
+		search->upper[i] = FLT_MAX;
+	}
+}
+
 /* Count rows that have been read into the arrays' end. */
 static void
 count_rows(IvfSearch *search, uint32 rows)
 {
+	if (unlikely(search->overflow))
+		tame_rows(search, rows);
 	if (search->exact)
 	{
 		for (uint32 i = search->nrows; i < search->nrows + rows; i++)
@@ -387,10 +417,12 @@ probe_list(IvfSearch *search, uint32 list)
 	if (query->metric == MM_L2_SQUARED)
 		base -= search->state->centre_half[list];
 	search->base[list] = base;
+	/* Not even the square of what similarities are made of may overflow. */
+	search->overflow = !(fabsf(base) < OVERFLOW_BOUND && spread < OVERFLOW_BOUND);
 	squares = scan_packed(search, list, entry);
 	squares += scan_tail(search, list, entry);
 	rows = search->nrows - before;
-	if (spread > 0 && rows > 0)
+	if (spread > 0 && rows > 0 && !search->overflow)
 	{
 		if (query->metric == MM_L2_SQUARED)
 			squares = squares_around(search, before, search->centre[list]);
@@ -430,7 +462,9 @@ ivf_probes_needed(const IvfSearch *search, float worst, double k)
 		float scatter = (float) deviation * search->spread[list];
 		float margin = worst - search->centre[list];
 
-		if (scatter > 0)
+		if (unlikely(!isfinite(margin) || !isfinite(scatter)))
+			missed += search->weight[list];
+		else if (scatter > 0)
 			missed += search->weight[list] * normal_tail(margin / scatter);
 		else if (margin <= 0)
 			missed += search->weight[list];

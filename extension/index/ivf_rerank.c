@@ -23,6 +23,12 @@
 /* Allowance for float32 arithmetic in proven bounds, relative to the vectors' lengths. */
 #define ARITHMETIC_ERROR 2e-5f
 
+/* Squares of vectors' lengths beyond which the operators' float32 products may overflow. */
+#define OPERATOR_OVERFLOW 1e30f
+
+/* What their products lose at the other end. */
+#define OPERATOR_UNDERFLOW 1e-35f
+
 /* Rows whose codes are fetched ahead. */
 #define PREFETCH_ROWS 6
 
@@ -86,19 +92,25 @@ hit_slack(const IvfSearch *search, float scale, bool refined)
 	return bound;
 }
 
-/* The part of an exact search's slack that all rows have. */
+/*
+ * What float32 arithmetic, ours and the operator's, adds to the slack of an
+ * exact search.  Infinite where the operator may overflow.
+ */
 static float
-arithmetic_slack(const IvfSearch *search, uint32 list)
+arithmetic_slack(const IvfSearch *search, uint32 list, float scale)
 {
 	const IvfState *state = search->state;
 	const IvfQuery *query = search->query;
 	float centre = sqrtf(2 * state->centre_half[list]);
+	float row = centre + 128 * scale * sqrtf((float) query->pdims);
+	float magnitude;
 
 	if (!search->exact)
 		return 0;
-	return ARITHMETIC_ERROR *
-			   (fabsf(query->constant) + query->norm * (centre + search->lists[list].radius) +
-				fabsf(search->base[list]) + FLT_MIN) +
+	magnitude = fabsf(query->constant) + query->norm * row + row * row + query->norm * query->norm;
+	if (!(magnitude < OPERATOR_OVERFLOW))
+		return INFINITY;
+	return ARITHMETIC_ERROR * magnitude + OPERATOR_UNDERFLOW +
 		   query->step16 * sqrtf((float) query->pdims) * centre;
 }
 
@@ -164,8 +176,16 @@ rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *curs
 	hit->similarity = similarity;
 	hit->slack = 0;
 	if (search->query)
-		hit->slack = hit_slack(search, scale, false) + arithmetic_slack(search, segment->list);
+		hit->slack =
+			hit_slack(search, scale, false) + arithmetic_slack(search, segment->list, scale);
 	hit->final = meta->refine_bytes == 0;
+	if (unlikely(!isfinite(hit->similarity) || !isfinite(hit->slack)))
+	{
+		/* Overflown: last, or where bounds count, anywhere. */
+		hit->similarity = search->exact ? FLT_MAX : -FLT_MAX;
+		hit->slack = 0;
+		hit->final = true;
+	}
 	search->stats.reranked++;
 }
 
@@ -248,7 +268,8 @@ refine_hit(IvfSearch *search, IvfHit *hit, PageCursor *cursor)
 				 (Size) (hit->row % meta->unit_refine_rows) * meta->refine_bytes;
 	}
 	hit->similarity += ivf_refine_dot(search->query, hit->scale, refine);
-	hit->slack = hit_slack(search, hit->scale, true) + arithmetic_slack(search, segment->list);
+	hit->slack =
+		hit_slack(search, hit->scale, true) + arithmetic_slack(search, segment->list, hit->scale);
 	hit->final = true;
 	search->stats.refined++;
 }

@@ -99,7 +99,8 @@ static void
 set_lower_bound(IndexScanDesc scan, double distance, bool has_distance, bool is_null_row)
 {
 	scan->xs_orderbynulls[0] = is_null_row;
-	scan->xs_orderbyvals[0] = Float8GetDatum(has_distance ? distance : get_float8_nan());
+	/* Rows without a direction come last, but the operator may think otherwise. */
+	scan->xs_orderbyvals[0] = Float8GetDatum(has_distance ? distance : -get_float8_infinity());
 	scan->xs_recheckorderby = true;
 }
 

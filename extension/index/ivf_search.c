@@ -9,6 +9,7 @@
 
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/float.h"
 #include "utils/memutils.h"
 
 #include "ivf.h"
@@ -239,6 +240,8 @@ read_everything(IvfSearch *search)
 		search->query->y16 = palloc0(search->state->meta.pdims * sizeof(int16));
 		search->query->y_high = palloc0(search->state->meta.pdims);
 		search->query->y8 = palloc0(search->state->meta.pdims);
+		search->query->view.dims = (int) search->state->meta.dims;
+		search->query->view.data = palloc0(search->state->meta.dims * sizeof(float));
 	}
 	search->top_threshold = INFINITY;
 	ivf_probe(search, search->nlists);
@@ -377,13 +380,21 @@ next_side(IvfSearch *search, uint32 side, ItemPointer tid)
 	return true;
 }
 
+/* A hit's distance, or a lower bound of it in an exact search. */
+static double
+hit_distance(const IvfSearch *search, const IvfHit *hit)
+{
+	/* Overflown: the operator may give anything. */
+	if (search->exact && hit->similarity == FLT_MAX)
+		return -get_float8_infinity();
+	return ivf_distance((MmMetric) search->state->meta.metric,
+						(double) hit->similarity + (search->exact ? hit->slack : 0));
+}
+
 bool
 ivf_search_next(IvfSearch *search, ItemPointer tid, double *distance, bool *has_distance)
 {
-	MmMetric metric;
-
 	search->state = ivf_state(search->index);
-	metric = (MmMetric) search->state->meta.metric;
 	*has_distance = false;
 	*distance = 0;
 	if (search->phase == IVF_RANKED)
@@ -396,8 +407,7 @@ ivf_search_next(IvfSearch *search, ItemPointer tid, double *distance, bool *has_
 			*tid = hit->tid;
 			*has_distance = ranked || search->exact;
 			if (*has_distance)
-				*distance = ivf_distance(metric, (double) hit->similarity +
-													 (search->exact ? hit->slack : 0));
+				*distance = hit_distance(search, hit);
 			return true;
 		}
 		begin_side(search, IVF_ZERO_ROWS, IVF_ZERO_LIST);

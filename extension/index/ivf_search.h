@@ -127,6 +127,7 @@ typedef struct IvfSearch
 	float *base;    /* similarity of the centre; precise once probed */
 	uint32 *order;  /* lists, most promising first */
 	uint32 probed;  /* so many of order have been read */
+	bool overflow;  /* the list being read has similarities that float32 cannot hold */
 	double squares; /* sum of ((similarity - centre) / spread)^2 over rows read */
 	double squares_rows;
 

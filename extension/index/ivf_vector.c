@@ -18,6 +18,10 @@
 #define STEPS_16 32500.0f
 #define STEPS_8 127.0f
 
+/* Lengths for which cosine distance is what it should be. */
+#define SHORTEST 1e-17
+#define LONGEST 1e17
+
 static double
 view_norm(const EmbeddingView *view)
 {
@@ -32,7 +36,11 @@ view_norm(const EmbeddingView *view)
 	return sqrt(sum);
 }
 
-/* Elements of view as float32, of unit length under cosine; false for a zero vector there. */
+/*
+ * Elements of view as float32, of unit length under cosine; false for a zero
+ * vector there, and for one whose square float32 cannot hold: the operator
+ * gives NaN for that too, or next to nothing.
+ */
 static bool
 load_values(MmMetric metric, const EmbeddingView *view, float *out)
 {
@@ -41,7 +49,7 @@ load_values(MmMetric metric, const EmbeddingView *view, float *out)
 	{
 		double norm = view_norm(view);
 
-		if (norm == 0)
+		if (!(norm >= SHORTEST && norm <= LONGEST))
 			return false;
 		for (int i = 0; i < view->dims; i++)
 			out[i] = (float) (out[i] / norm);

@@ -158,8 +158,15 @@ sample_size(const IvfMeta *meta, double heap_rows, int wanted)
 	double rows = Max(lists * per_list, LEAST_SAMPLE);
 	/* The rotated copy goes in place; FAISS keeps some on top. */
 	double most = maintenance_work_mem * 512.0 / (meta->dims * sizeof(float));
+	int size = (int) Max(Min(rows, most), 100);
 
-	return (int) Max(Min(rows, most), 100);
+	ereport(rows > most && heap_rows > most ? NOTICE : DEBUG1,
+			(errmsg("faiss_ivf trains %.0f centres on %d rows, with %.0f MB", lists, size,
+					size * (meta->dims * sizeof(float)) / 1048576.0),
+			 rows > most ? errhint("With a larger maintenance_work_mem it would be %.0f rows.",
+								   Min(rows, heap_rows))
+						 : 0));
+	return size;
 }
 
 IvfSample *

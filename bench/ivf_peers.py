@@ -61,6 +61,7 @@ class Subject:
         self.label = label
         self.knob = knob
         self.variants = variants
+        self.calibrates = key.startswith("mmodal")
 
 
 class PostgresIndex(Subject):
@@ -74,6 +75,7 @@ class PostgresIndex(Subject):
         self.type = column.split("(")[0]
         self.method = method
         self.fixed = list(fixed)
+        self.dims = int(column.split("(")[1].split(",")[0].rstrip(")"))
         self.session = None
 
     def make_table(self, session, data, rows, workers):
@@ -106,7 +108,7 @@ class PostgresIndex(Subject):
             self.set(setting)
 
     def check_plan(self, prepare, name):
-        vector = "[1" + ",0" * 511 + "]"
+        vector = "[1" + ",0" * (self.dims - 1) + "]"
         self.session.run(prepare)
         values = f"'{vector}'" + (", 1" if "_" in name else "")
         plan = "\n".join(row[0] for row in self.session.run(f"EXPLAIN EXECUTE plan_{name} ({values})"))
@@ -216,6 +218,8 @@ def all_subjects(rows, dims, threads):
         PostgresIndex("mmodal", "mmodal faiss_ivf", ours, "faiss_ivf (e)", spread),
         PostgresIndex("mmodal-compact", "mmodal faiss_ivf, compact", ours,
                       "faiss_ivf (e) WITH (codec = compact)", spread),
+        PostgresIndex("mmodal-half", "mmodal faiss_ivf, half column", f"embedding({dims}, half)",
+                      "faiss_ivf (e)", spread),
         PostgresIndex("pgvector-hnsw", "pgvector hnsw", theirs,
                       f"hnsw {ops} WITH (m = 16, ef_construction = 64)", Knob("hnsw.ef_search", ef)),
         PostgresIndex("pgvector-ivfflat", "pgvector ivfflat", theirs,

@@ -39,13 +39,31 @@ pages_for(uint32 rows, uint32 per_page)
 	return per_page ? (int) ((rows + per_page - 1) / per_page) : 0;
 }
 
+/*
+ * A page for the unit in the making.  It is written later, and is unlocked until
+ * then: so it is made one of ours at once, or whoever was given the same block
+ * by the free space map, which two may read at the same time, would take it for
+ * a free one.
+ */
 static BlockNumber
 allocate(IvfPacker *packer)
 {
-	Buffer buffer = packer->build ? ivf_extend(packer->index, MAIN_FORKNUM)
-								  : ivf_new_buffer(packer->index, packer->heap);
-	BlockNumber block = BufferGetBlockNumber(buffer);
+	Buffer buffer;
+	BlockNumber block;
 
+	if (packer->build)
+		buffer = ivf_extend(packer->index, MAIN_FORKNUM);
+	else
+	{
+		GenericXLogState *xlog;
+
+		buffer = ivf_new_buffer(packer->index, packer->heap);
+		xlog = GenericXLogStart(packer->index);
+		ivf_page_init(GenericXLogRegisterBuffer(xlog, buffer, GENERIC_XLOG_FULL_IMAGE), IVF_SCAN,
+					  packer->last_list, packer->last_list, packer->generation);
+		GenericXLogFinish(xlog);
+	}
+	block = BufferGetBlockNumber(buffer);
 	UnlockReleaseBuffer(buffer);
 	return block;
 }

@@ -17,6 +17,7 @@
 #include "access/genam.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
+#include "storage/buf_internals.h"
 #include "storage/bufmgr.h"
 #include "utils/rel.h"
 
@@ -234,21 +235,30 @@ extern Buffer ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind,
 extern Buffer ivf_read_hot(const IvfState *state, Relation index, BlockNumber block,
 						   IvfPageKind kind, uint32 list, uint32 generation);
 
-/*
- * Ask the processor to fetch `bytes` bytes of a page from an offset on, if it is
- * where it was seen last.  A hint only: nothing is pinned.
- */
+/* Have bytes fetched that will be read soon. */
 static inline void
-ivf_prefetch(const IvfState *state, BlockNumber block, Size offset, Size bytes)
+ivf_prefetch_bytes(const char *from, Size bytes)
+{
+	for (Size at = 0; at < bytes; at += 64)
+		__builtin_prefetch(from + at);
+}
+
+/*
+ * Have what leads into a block's page fetched, if it is still where it was seen
+ * last: buffer header, page header and IvfHead.  Returns the page, or NULL.  A
+ * hint only: nothing is pinned, so the page may be another by now.
+ */
+static inline const char *
+ivf_prefetch_page(const IvfState *state, BlockNumber block)
 {
 	const char *page;
 
 	if (block >= state->nrecent || state->recent[block] <= 0)
-		return;
+		return NULL;
+	__builtin_prefetch(GetBufferDescriptor(state->recent[block] - 1), 1);
 	page = (const char *) BufferGetPage(state->recent[block]);
 	__builtin_prefetch(page);
-	for (Size at = offset; at < offset + bytes; at += 64)
-		__builtin_prefetch(page + at);
+	return page;
 }
 
 /*

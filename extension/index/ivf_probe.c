@@ -32,8 +32,8 @@
 /* Lists are read in the order of centre + this times spread. */
 #define ORDER_BONUS 0.3f
 
-/* Bytes of scan codes that are fetched ahead. */
-#define PREFETCH_BYTES 2048
+/* Rows that are scanned between fetches of those that come next. */
+#define SCAN_STRETCH 16
 
 /* Beyond this, sums of float32 products are not to be trusted. */
 #define OVERFLOW_BOUND 1e30f
@@ -275,31 +275,74 @@ count_rows(IvfSearch *search, uint32 rows)
 	push_rows(search, search->nrows - rows, rows);
 }
 
+/* Codes that are read next. */
+typedef struct Ahead
+{
+	const char *codes; /* NULL: nobody knows where they are */
+	Size bytes;
+} Ahead;
+
 /*
- * Have the codes that come next fetched: of the list's next page, if it has
- * rows left, or of the next list.  The first lines will do, the processor
- * foresees the rest.
+ * Where a list's codes go on: in its next page, if it has rows left, or with the
+ * next list.  What else will be read of that page is fetched here, the codes
+ * themselves at the pace in which those before them are read.
  */
-static void
-prefetch_next(const IvfSearch *search, BlockNumber next, uint32 left)
+static Ahead
+look_ahead(const IvfSearch *search, BlockNumber next, uint32 left)
 {
 	const IvfState *state = search->state;
+	const IvfMeta *meta = &state->meta;
+	Ahead ahead = {NULL, 0};
 	uint32 row = 0;
+	const char *page;
 
 	if (left == 0)
 	{
 		const IvfList *entry;
 
 		if (search->probed + 1 >= search->nlists)
-			return;
+			return ahead;
 		entry = &search->lists[search->order[search->probed + 1]];
 		next = entry->first_block;
 		row = entry->first_row;
 		left = entry->packed;
 	}
-	ivf_prefetch(state, next,
-				 IVF_CONTENT_START + sizeof(IvfUnit) + (Size) row * state->meta.scan_bytes,
-				 Min((Size) left * state->meta.scan_bytes, PREFETCH_BYTES));
+	left = Min(left, meta->unit_rows - row);
+	page = ivf_prefetch_page(state, next);
+	if (page == NULL || left == 0)
+		return ahead;
+	page += IVF_CONTENT_START;
+	__builtin_prefetch(page); /* IvfUnit */
+	if (state->layout.scan_scale)
+		ivf_prefetch_bytes(page + state->layout.scan_scale + row * sizeof(float),
+						   left * sizeof(float));
+	ahead.codes = page + sizeof(IvfUnit) + (Size) row * meta->scan_bytes;
+	ahead.bytes = (Size) left * meta->scan_bytes;
+	return ahead;
+}
+
+/* Estimate count rows of a scan page, and fetch as many of those that come next. */
+static double
+scan_rows(IvfSearch *search, const char *content, int first, int count, float base, Ahead ahead)
+{
+	const IvfState *state = search->state;
+	Size stretch = SCAN_STRETCH * (Size) state->meta.scan_bytes;
+	double squares = 0;
+
+	for (int done = 0; done < count; done += SCAN_STRETCH)
+	{
+		uint32 at = search->nrows + (uint32) done;
+		Size fetched = Min(stretch, ahead.bytes);
+
+		ivf_prefetch_bytes(ahead.codes, fetched);
+		ahead.codes += fetched;
+		ahead.bytes -= fetched;
+		squares += state->codec->scan(state, search->query, content, first + done,
+									  Min(SCAN_STRETCH, count - done), base,
+									  (float) search->options.error_bound, search->similarity + at,
+									  search->upper + at);
+	}
+	return squares;
 }
 
 static double
@@ -320,21 +363,19 @@ scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 		const IvfUnit *unit = (const IvfUnit *) content;
 		uint32 rows = Min(left, Min(unit->rows, state->meta.unit_rows) - (uint32) row);
 		IvfSegment *segment;
+		Ahead ahead;
 
 		if (row >= (int) Min(unit->rows, state->meta.unit_rows))
 		{
 			UnlockReleaseBuffer(buffer);
 			ivf_page_unexpected(search->index, block);
 		}
-		prefetch_next(search, IvfPageGetHead(page)->next, left - rows);
+		ahead = look_ahead(search, IvfPageGetHead(page)->next, left - rows);
 		reserve_rows(search, rows);
 		segment = add_segment(search, block, list, entry->generation, row, (int) rows);
 		memcpy(segment->code, unit->code, sizeof(unit->code));
 		memcpy(segment->refine, unit->refine, sizeof(unit->refine));
-		squares +=
-			state->codec->scan(state, search->query, content, row, (int) rows, search->base[list],
-							   (float) search->options.error_bound,
-							   search->similarity + search->nrows, search->upper + search->nrows);
+		squares += scan_rows(search, content, row, (int) rows, search->base[list], ahead);
 		if (state->layout.scan_bias)
 			memcpy(search->bias + search->nrows,
 				   (const float *) (content + state->layout.scan_bias) + row, rows * sizeof(float));

@@ -202,9 +202,15 @@ prefetch_code(const IvfSearch *search, uint32 segment_number, uint32 at)
 	segment = &search->segments[segment_number];
 	row = segment->first_row + (at - segment->start);
 	if (!segment->tail && meta->code_bytes)
-		ivf_prefetch(search->state, segment->code[row / meta->unit_code_rows],
-					 IVF_CONTENT_START + (Size) (row % meta->unit_code_rows) * meta->code_bytes,
-					 meta->code_bytes);
+	{
+		const char *page =
+			ivf_prefetch_page(search->state, segment->code[row / meta->unit_code_rows]);
+
+		if (page)
+			ivf_prefetch_bytes(page + IVF_CONTENT_START +
+								   (Size) (row % meta->unit_code_rows) * meta->code_bytes,
+							   meta->code_bytes);
+	}
 	return segment_number;
 }
 

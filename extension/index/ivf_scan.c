@@ -16,13 +16,58 @@
 #include "ivf.h"
 #include "ivf_search.h"
 
+/* Arrays of a search that the next scan may use again, at most so many bytes. */
+#define SPARE_MOST ((Size) 32 * 1024 * 1024)
+
 /* What a scan keeps; a search is made at the first row that is asked for. */
 typedef struct IvfScan
 {
 	MemoryContext context; /* of the search, reset by a rescan */
 	IvfSearch *search;
-	IvfMemory memory; /* its arrays, which stay */
+	IvfMemory *memory; /* its arrays, which stay: the backend's spare ones or own */
+	IvfMemory own;
+	MemoryContextCallback callback; /* at the end of the scan, or of its query */
 } IvfScan;
+
+/*
+ * The arrays of the scan before, kept by the backend: to have fresh memory from
+ * the system for each query takes longer than many a search.
+ */
+static IvfMemory spare;
+static bool spare_is_taken = false;
+
+/* Give the spare arrays back; called when the scan's memory goes, errors included. */
+static void
+return_spare(void *arg)
+{
+	Size total = 0;
+
+	for (int block = 0; block < IVF_MEMORY_BLOCKS; block++)
+		total += spare.size[block];
+	if (total > SPARE_MOST)
+	{
+		MemoryContextReset(spare.context);
+		memset(spare.block, 0, sizeof(spare.block));
+		memset(spare.size, 0, sizeof(spare.size));
+	}
+	spare_is_taken = false;
+}
+
+/* Arrays for a scan whose own context is arrays. */
+static IvfMemory *
+take_memory(IvfScan *ivf, MemoryContext arrays)
+{
+	ivf->own.context = arrays;
+	if (spare_is_taken)
+		return &ivf->own;
+	if (spare.context == NULL)
+		spare.context = AllocSetContextCreate(TopMemoryContext, "faiss_ivf spare arrays",
+											  ALLOCSET_DEFAULT_SIZES);
+	ivf->callback.func = return_spare;
+	MemoryContextRegisterResetCallback(arrays, &ivf->callback);
+	spare_is_taken = true;
+	return &spare;
+}
 
 IvfSearchOptions
 ivf_search_options(Relation index)
@@ -53,8 +98,9 @@ ivf_beginscan(Relation index, int nkeys, int norderbys)
 
 	ivf->context =
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf search", ALLOCSET_DEFAULT_SIZES);
-	ivf->memory.context =
-		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays", ALLOCSET_DEFAULT_SIZES);
+	ivf->memory = take_memory(
+		ivf,
+		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays", ALLOCSET_DEFAULT_SIZES));
 	scan->opaque = ivf;
 	if (norderbys > 0)
 	{
@@ -91,7 +137,7 @@ begin_search(IndexScanDesc scan)
 	pgstat_count_index_scan(scan->indexRelation);
 	options = ivf_search_options(scan->indexRelation);
 	ivf->search = ivf_search_begin(scan->indexRelation, key->sk_argument,
-								   (key->sk_flags & SK_ISNULL) != 0, &options, &ivf->memory);
+								   (key->sk_flags & SK_ISNULL) != 0, &options, ivf->memory);
 }
 
 /* In an exact search the executor puts rows in order by their true distances. */
@@ -131,7 +177,7 @@ ivf_endscan(IndexScanDesc scan)
 	IvfScan *ivf = (IvfScan *) scan->opaque;
 
 	MemoryContextDelete(ivf->context);
-	MemoryContextDelete(ivf->memory.context);
+	MemoryContextDelete(ivf->own.context);
 	pfree(ivf);
 	scan->opaque = NULL;
 }

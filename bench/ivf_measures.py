@@ -68,11 +68,12 @@ class Sweep:
         return point
 
     def climb(self, variant):
-        best = 0
+        best, idle = 0, 0
         for value in self.subject.knob.values:
             point = self.measure(variant, value, False)
-            # past what the index can reach, work buys nothing
-            if point.recall >= BEYOND or 0.8 < point.recall < best + 1e-4:
+            # past what the index can reach, work buys nothing; once may be chance
+            idle = idle + 1 if 0.8 < point.recall < best + 1e-4 else 0
+            if point.recall >= BEYOND or idle > 2:
                 return
             if point.seconds > SLOWEST_QUERY:
                 self.gave_up = True

@@ -119,6 +119,13 @@ mm_reserve_guc_prefix(const char *prefix)
 	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
 #endif
 
+/* Mark a path as one that must not be taken; include nodes/pathnodes.h before.  Until 18 its cost says so. */
+#if PG_VERSION_NUM >= 180000
+#define mm_path_disable(index_path) ((index_path)->path.disabled_nodes = 2)
+#else
+#define mm_path_disable(index_path) ((void) (index_path))
+#endif
+
 /* Ownership of a relation; include utils/acl.h where it is used. */
 #if PG_VERSION_NUM >= 160000
 #define mm_is_owner(relation, role) object_ownercheck(RelationRelationId, (relation), (role))

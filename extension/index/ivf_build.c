@@ -43,9 +43,10 @@ typedef struct IvfBuild
 	IndexInfo *info;
 	IvfMeta meta;
 	IvfState *state;
-	IvfList *lists; /* pseudo lists last */
-	double rows;    /* in lists and pseudo lists */
-	int64 heap_done;
+	IvfList *lists;   /* pseudo lists last */
+	double rows;      /* in lists and pseudo lists */
+	int64 heap_done;  /* rows that came to be indexed */
+	double heap_rows; /* live rows of the table, those that a partial index leaves out included */
 
 	/* What rows are assigned by: centres of one scale. */
 	int8 *centres;
@@ -371,6 +372,8 @@ build_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 						  build->batch_y + (Size) build->nbatch * build->meta.pdims))
 	{
 		add_side(build, IVF_ZERO_LIST, tid);
+		if (build->nbatch == 0)
+			MemoryContextReset(build->batch_context);
 		return;
 	}
 	build->batch_tid[build->nbatch] = *tid;
@@ -392,8 +395,8 @@ encode_rows(IvfBuild *build)
 	build->count = palloc0(meta->lists * sizeof(double));
 	build->batch_context =
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf batch", ALLOCSET_DEFAULT_SIZES);
-	table_index_build_scan(build->heap, build->index, build->info, true, true, build_row, build,
-						   NULL);
+	build->heap_rows = table_index_build_scan(build->heap, build->index, build->info, true, true,
+											  build_row, build, NULL);
 	flush_batch(build);
 	tuplesort_performsort(build->sort);
 }
@@ -563,7 +566,7 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 
 	MemoryContextSwitchTo(caller);
 	result = palloc(sizeof(IndexBuildResult));
-	result->heap_tuples = (double) build->heap_done;
+	result->heap_tuples = build->heap_rows;
 	result->index_tuples = build->rows;
 	MemoryContextDelete(context);
 	return result;

@@ -41,7 +41,6 @@ typedef struct IvfCheck
 	Relation index;
 	Relation heap;
 	const IvfState *state;
-	BlockNumber heap_blocks;
 	uint32 list;      /* being walked */
 	uint32 list_rows; /* visited of it, tombstones included */
 	IndexedRow *rows;
@@ -73,14 +72,6 @@ collect_row(const IvfRow *row, BlockNumber block, void *arg)
 	check->list_rows++;
 	if (!ItemPointerIsValid(&row->tid))
 		return;
-	if (ItemPointerGetBlockNumber(&row->tid) >= check->heap_blocks)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_INDEX_CORRUPTED),
-			 errmsg("index \"%s\" points to row (%u,%u), beyond the end of table \"%s\"",
-					RelationGetRelationName(check->index), ItemPointerGetBlockNumber(&row->tid),
-					ItemPointerGetOffsetNumber(&row->tid), RelationGetRelationName(check->heap)),
-			 errdetail("It is in list %u, on block %u.", check->list, block)));
 	if (check->nrows == check->max_rows)
 	{
 		check->max_rows = Max(1024, 2 * check->max_rows);
@@ -102,9 +93,32 @@ compare_rows(const void *a, const void *b)
 							  (ItemPointer) & ((const IndexedRow *) b)->tid);
 }
 
+/* No row may lie beyond the table's end, as it is after all rows were collected. */
+static void
+check_ends(const IvfCheck *check)
+{
+	BlockNumber blocks = RelationGetNumberOfBlocks(check->heap);
+
+	for (int64 i = 0; i < check->nrows; i++)
+	{
+		const ItemPointerData *tid = &check->rows[i].tid;
+
+		if (ItemPointerGetBlockNumber(tid) < blocks)
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" points to row (%u,%u), beyond the end of table \"%s\"",
+						RelationGetRelationName(check->index), ItemPointerGetBlockNumber(tid),
+						ItemPointerGetOffsetNumber(tid), RelationGetRelationName(check->heap)),
+				 errdetail("It is in list %u.", check->rows[i].list)));
+	}
+}
+
 static void
 check_lists(IvfCheck *check)
 {
+	/* A standby's vacuum does not wait for us: a row may have moved meanwhile. */
+	int fault = RecoveryInProgress() ? ERRCODE_T_R_SERIALIZATION_FAILURE : ERRCODE_INDEX_CORRUPTED;
 	const IvfMeta *meta = &check->state->meta;
 	uint32 total = meta->lists + IVF_SIDE_LISTS;
 	IvfList *lists = palloc(total * sizeof(IvfList));
@@ -129,11 +143,12 @@ check_lists(IvfCheck *check)
 	}
 	pfree(lists);
 
+	check_ends(check);
 	qsort(check->rows, check->nrows, sizeof(IndexedRow), compare_rows);
 	for (int64 i = 1; i < check->nrows; i++)
 	{
 		if (compare_rows(&check->rows[i - 1], &check->rows[i]) == 0)
-			ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+			ereport(ERROR, (errcode(fault),
 							errmsg("index \"%s\" has row (%u,%u) twice",
 								   RelationGetRelationName(check->index),
 								   ItemPointerGetBlockNumber(&check->rows[i].tid),
@@ -204,10 +219,9 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 }
 
 static void
-check_heap(IvfCheck *check)
+check_heap(IvfCheck *check, Snapshot snapshot)
 {
 	IndexInfo *info = BuildIndexInfo(check->index);
-	Snapshot snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	TableScanDesc scan = table_beginscan_strat(check->heap, snapshot, 0, NULL, true, true);
 
 	/* As a concurrent build does: rows that the snapshot sees, and no others. */
@@ -216,7 +230,6 @@ check_heap(IvfCheck *check)
 	check->row_context =
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf check", ALLOCSET_DEFAULT_SIZES);
 	table_index_build_scan(check->heap, check->index, info, true, false, check_row, check, scan);
-	UnregisterSnapshot(snapshot);
 }
 
 /*
@@ -226,15 +239,18 @@ Datum
 mmodal_index_check(PG_FUNCTION_ARGS)
 {
 	IvfCheck check = {0};
+	Snapshot snapshot;
 
 	/* Vacuum rewrites lists: it has to wait.  A standby's locks are weaker, but so is its vacuum. */
 	ivf_open_admin(PG_GETARG_OID(0),
 				   RecoveryInProgress() ? AccessShareLock : ShareUpdateExclusiveLock, &check.index,
 				   &check.heap);
-	check.heap_blocks = RelationGetNumberOfBlocks(check.heap);
 	check.state = ivf_state_load(check.index);
+	/* Before the lists are walked: what is committed by now must be found there. */
+	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	check_lists(&check);
-	check_heap(&check);
+	check_heap(&check, snapshot);
+	UnregisterSnapshot(snapshot);
 	index_close(check.index, AccessShareLock);
 	table_close(check.heap, NoLock);
 	PG_RETURN_INT64(check.checked);

@@ -18,6 +18,7 @@
 #include "utils/selfuncs.h"
 #include "utils/spccache.h"
 
+#include "../compat.h"
 #include "../guc.h"
 #include "ivf.h"
 #include "ivf_search.h"
@@ -66,12 +67,14 @@ ivf_costestimate(PlannerInfo *root, IndexPath *path, double loop_count, Cost *st
 	double read;
 
 	*correlation = 0;
-	*selectivity = 1;
+	/* A partial index gives its own rows alone. */
+	*selectivity = Min(1.0, rows / Max(path->indexinfo->rel->tuples, 1));
 	*pages = path->indexinfo->pages;
 	if (path->indexorderbys == NIL)
 	{
 		*startup_cost = DBL_MAX;
 		*total_cost = DBL_MAX;
+		mm_path_disable(path);
 		return;
 	}
 

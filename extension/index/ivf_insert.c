@@ -75,15 +75,18 @@ insert_side(Relation index, Relation heap, const IvfMeta *meta, uint32 side, Ite
 static void
 insert_value(Relation index, Relation heap, Datum value, ItemPointer tid)
 {
-	const IvfState *state = ivf_state(index);
-	IvfMeta meta = state->meta;
+	const IvfState *state;
+	IvfMeta meta;
 	EmbeddingView view;
 	IvfVector vector;
 	IvfRow *row;
 	uint32 list;
 	float *y;
 
+	/* First: to fetch a value that lies out of line may make the state go stale. */
 	embedding_view(value, &view);
+	state = ivf_state(index);
+	meta = state->meta;
 	y = palloc(meta.pdims * sizeof(float));
 	if (!ivf_rotate_value(state, &view, y))
 	{

@@ -95,6 +95,8 @@ ivf_page_is(Page page, IvfPageKind kind, uint32 list, uint32 generation)
 
 	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
 		return false;
+	if (((PageHeader) page)->pd_lower < IVF_CONTENT_START)
+		return false;
 	head = IvfPageGetHead(page);
 	return head->kind == kind && head->generation == generation && head->first_list <= list &&
 		   list <= head->last_list;
@@ -181,8 +183,14 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 	}
 	if (expected_last != InvalidBlockNumber)
 	{
+		/* A damaged entry must not make us wait for ourselves, or write elsewhere. */
+		if (expected_last < meta->list_start + 1 + (meta->lists + 1) / IVF_LISTS_PER_PAGE)
+			ivf_page_unexpected(index, expected_last);
 		last_buffer = ReadBuffer(index, expected_last);
 		LockBuffer(last_buffer, BUFFER_LOCK_EXCLUSIVE);
+		if (!ivf_page_is(BufferGetPage(last_buffer), kind, list,
+						 ivf_list_entry(BufferGetPage(list_buffer), list)->tail_last_seq))
+			ivf_page_unexpected(index, expected_last);
 	}
 	new_buffer = ivf_new_buffer(index, heap);
 

@@ -243,26 +243,34 @@ push_rows(IvfSearch *search, uint32 start, uint32 rows)
 }
 
 /*
- * Float32 has overflowed somewhere: rows without a usable estimate rank last,
- * but are reranked, and so given out, like all others.
+ * Float32 may have overflowed: rows without a usable estimate rank last, but
+ * are reranked, and so given out, like all others.  -infinity is the mark of
+ * rows that were reranked.
  */
 static void
 tame_rows(IvfSearch *search, uint32 rows)
 {
 	for (uint32 i = search->nrows; i < search->nrows + rows; i++)
 	{
-		if (isfinite(search->similarity[i]) && !isnan(search->upper[i]))
+		if (isfinite(search->similarity[i]) && isfinite(search->upper[i]))
 			continue;
 		search->similarity[i] = -FLT_MAX;
 		search->upper[i] = FLT_MAX;
 	}
 }
 
-/* Count rows that have been read into the arrays' end. */
+/*
+ * Count rows that have been read into the arrays' end; squares is what the codec
+ * returned of them.  It overflows where an estimate does, but for what a bias a
+ * row brings, or a row that is kept as it is.
+ */
 static void
-count_rows(IvfSearch *search, uint32 rows)
+count_rows(IvfSearch *search, uint32 rows, double squares)
 {
-	if (unlikely(search->overflow))
+	const IvfState *state = search->state;
+
+	if (unlikely(search->overflow || !isfinite(squares)) || state->layout.scan_bias ||
+		state->meta.code_bytes == 0)
 		tame_rows(search, rows);
 	if (search->exact)
 	{
@@ -272,7 +280,8 @@ count_rows(IvfSearch *search, uint32 rows)
 	search->nrows += rows;
 	search->unranked += rows;
 	search->stats.scanned += rows;
-	push_rows(search, search->nrows - rows, rows);
+	if (search->top_want > 0)
+		push_rows(search, search->nrows - rows, rows);
 }
 
 /* Codes that are read next. */
@@ -307,10 +316,10 @@ look_ahead(const IvfSearch *search, BlockNumber next, uint32 left)
 		row = entry->first_row;
 		left = entry->packed;
 	}
-	left = Min(left, meta->unit_rows - row);
 	page = ivf_prefetch_page(state, next);
-	if (page == NULL || left == 0)
+	if (page == NULL || row >= meta->unit_rows)
 		return ahead;
+	left = Min(left, meta->unit_rows - row);
 	page += IVF_CONTENT_START;
 	__builtin_prefetch(page); /* IvfUnit */
 	if (state->layout.scan_scale)
@@ -337,10 +346,9 @@ scan_rows(IvfSearch *search, const char *content, int first, int count, float ba
 		ivf_prefetch_bytes(ahead.codes, fetched);
 		ahead.codes += fetched;
 		ahead.bytes -= fetched;
-		squares += state->codec->scan(state, search->query, content, first + done,
-									  Min(SCAN_STRETCH, count - done), base,
-									  (float) search->options.error_bound, search->similarity + at,
-									  search->upper + at);
+		squares += state->codec->scan(
+			state, search->query, content, first + done, Min(SCAN_STRETCH, count - done), base,
+			(float) search->options.error_bound, search->similarity + at, search->upper + at);
 	}
 	return squares;
 }
@@ -350,38 +358,46 @@ scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 {
 	const IvfState *state = search->state;
 	BlockNumber block = entry->first_block;
-	int row = (int) entry->first_row;
+	uint32 row = entry->first_row;
 	uint32 left = entry->packed;
 	double squares = 0;
 
 	while (left > 0)
 	{
-		Buffer buffer =
-			ivf_read_hot(state, search->index, block, IVF_SCAN, list, entry->generation);
-		Page page = BufferGetPage(buffer);
-		const char *content = IvfPageGetContent(page);
-		const IvfUnit *unit = (const IvfUnit *) content;
-		uint32 rows = Min(left, Min(unit->rows, state->meta.unit_rows) - (uint32) row);
+		Buffer buffer;
+		Page page;
+		const char *content;
+		const IvfUnit *unit;
+		uint32 rows;
+		double found;
 		IvfSegment *segment;
 		Ahead ahead;
 
-		if (row >= (int) Min(unit->rows, state->meta.unit_rows))
+		CHECK_FOR_INTERRUPTS();
+		buffer = ivf_read_hot(state, search->index, block, IVF_SCAN, list, entry->generation);
+		page = BufferGetPage(buffer);
+		content = IvfPageGetContent(page);
+		unit = (const IvfUnit *) content;
+		rows = Min(unit->rows, state->meta.unit_rows);
+		if (row >= rows)
 		{
 			UnlockReleaseBuffer(buffer);
 			ivf_page_unexpected(search->index, block);
 		}
+		rows = Min(left, rows - row);
 		ahead = look_ahead(search, IvfPageGetHead(page)->next, left - rows);
 		reserve_rows(search, rows);
-		segment = add_segment(search, block, list, entry->generation, row, (int) rows);
+		segment = add_segment(search, block, list, entry->generation, (int) row, (int) rows);
 		memcpy(segment->code, unit->code, sizeof(unit->code));
 		memcpy(segment->refine, unit->refine, sizeof(unit->refine));
-		squares += scan_rows(search, content, row, (int) rows, search->base[list], ahead);
+		found = scan_rows(search, content, (int) row, (int) rows, search->base[list], ahead);
+		squares += found;
 		if (state->layout.scan_bias)
 			memcpy(search->bias + search->nrows,
 				   (const float *) (content + state->layout.scan_bias) + row, rows * sizeof(float));
 		block = IvfPageGetHead(page)->next;
 		UnlockReleaseBuffer(buffer);
-		count_rows(search, rows);
+		count_rows(search, rows, found);
 		left -= rows;
 		row = 0;
 	}
@@ -398,11 +414,15 @@ scan_tail(IvfSearch *search, uint32 list, const IvfList *entry)
 
 	while (block != InvalidBlockNumber)
 	{
-		Buffer buffer = ivf_read_page(search->index, block, IVF_TAIL, list, seq);
-		Page page = BufferGetPage(buffer);
-		int rows = ivf_tail_rows(state, page);
+		Buffer buffer;
+		Page page;
+		int rows;
+		double found = 0;
 
 		CHECK_FOR_INTERRUPTS();
+		buffer = ivf_read_page(search->index, block, IVF_TAIL, list, seq);
+		page = BufferGetPage(buffer);
+		rows = ivf_tail_rows(state, page);
 		reserve_rows(search, (uint32) rows);
 		if (rows > 0)
 			add_segment(search, block, list, seq, 0, rows)->tail = true;
@@ -411,15 +431,16 @@ scan_tail(IvfSearch *search, uint32 list, const IvfList *entry)
 			const IvfRow *row = ivf_tail_row(state, page, i);
 			uint32 at = search->nrows + (uint32) i;
 
-			squares += state->codec->scan_row(state, search->query, row, search->base[list],
-											  (float) search->options.error_bound,
-											  &search->similarity[at], &search->upper[at]);
+			found += state->codec->scan_row(state, search->query, row, search->base[list],
+											(float) search->options.error_bound,
+											&search->similarity[at], &search->upper[at]);
 			if (search->bias)
 				search->bias[at] = row->bias;
 		}
 		block = IvfPageGetHead(page)->next;
 		UnlockReleaseBuffer(buffer);
-		count_rows(search, (uint32) rows);
+		count_rows(search, (uint32) rows, found);
+		squares += found;
 		seq++;
 	}
 	return squares;
@@ -438,6 +459,8 @@ squares_around(const IvfSearch *search, uint32 from, float value)
 	{
 		double difference = search->similarity[i] - value;
 
+		if (unlikely(search->similarity[i] == -FLT_MAX)) /* overflown */
+			continue;
 		sum += difference * difference;
 	}
 	return sum;
@@ -463,7 +486,7 @@ probe_list(IvfSearch *search, uint32 list)
 	squares = scan_packed(search, list, entry);
 	squares += scan_tail(search, list, entry);
 	rows = search->nrows - before;
-	if (spread > 0 && rows > 0 && !search->overflow)
+	if (spread > 0 && rows > 0 && !search->overflow && isfinite(squares))
 	{
 		if (query->metric == MM_L2_SQUARED)
 			squares = squares_around(search, before, search->centre[list]);
@@ -556,7 +579,8 @@ ivf_kth_largest(float *values, int n, int k)
 void
 ivf_top_restart(IvfSearch *search, int want)
 {
-	int room = 4 * want + 64;
+	/* No more than there are rows will ever be wanted. */
+	int room = (int) Min(4 * (double) want + 64, want + search->total + 64);
 
 	search->top = ivf_memory(search->memory, IVF_TOP, (Size) room * sizeof(float));
 	search->max_top = room;

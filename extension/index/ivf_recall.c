@@ -313,13 +313,15 @@ Datum
 mmodal_recall(PG_FUNCTION_ARGS)
 {
 	Measurement m = {.k = PG_GETARG_INT32(2)};
+	ArrayType *array;
 	double recall;
 
 	if (m.k < 1 || m.k > MAX_K)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("k must be between 1 and %d", MAX_K)));
 	ivf_open_admin(PG_GETARG_OID(0), AccessShareLock, &m.index, &m.heap);
-	m.queries = queries_of_array(PG_GETARG_ARRAYTYPE_P(1), &ivf_state(m.index)->meta);
+	array = PG_GETARG_ARRAYTYPE_P(1);
+	m.queries = queries_of_array(array, &ivf_state(m.index)->meta);
 	m.metric = ivf_metric(m.index);
 	m.info = BuildIndexInfo(m.index);
 	m.estate = CreateExecutorState();

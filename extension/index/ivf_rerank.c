@@ -29,6 +29,9 @@
 /* What their products lose at the other end. */
 #define OPERATOR_UNDERFLOW 1e-35f
 
+/* Rows that are refined between looks at interrupts. */
+#define REFINES_AT_ONCE 1024
+
 /* Rows whose codes are fetched ahead. */
 #define PREFETCH_ROWS 6
 
@@ -97,7 +100,7 @@ hit_slack(const IvfSearch *search, float scale, bool refined)
  * exact search.  Infinite where the operator may overflow.
  */
 static float
-arithmetic_slack(const IvfSearch *search, uint32 list, float scale)
+arithmetic_slack(const IvfSearch *search, uint32 list, float scale, float similarity)
 {
 	const IvfState *state = search->state;
 	const IvfQuery *query = search->query;
@@ -107,7 +110,9 @@ arithmetic_slack(const IvfSearch *search, uint32 list, float scale)
 
 	if (!search->exact)
 		return 0;
-	magnitude = fabsf(query->constant) + query->norm * row + row * row + query->norm * query->norm;
+	/* A flat row has no scale: what its vector is like, its similarity tells. */
+	magnitude = fabsf(similarity) + fabsf(query->constant) + query->norm * row + row * row +
+				query->norm * query->norm;
 	if (!(magnitude < OPERATOR_OVERFLOW))
 		return INFINITY;
 	return ARITHMETIC_ERROR * magnitude + OPERATOR_UNDERFLOW +
@@ -176,8 +181,8 @@ rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *curs
 	hit->similarity = similarity;
 	hit->slack = 0;
 	if (search->query)
-		hit->slack =
-			hit_slack(search, scale, false) + arithmetic_slack(search, segment->list, scale);
+		hit->slack = hit_slack(search, scale, false) +
+					 arithmetic_slack(search, segment->list, scale, hit->similarity);
 	hit->final = meta->refine_bytes == 0;
 	if (unlikely(!isfinite(hit->similarity) || !isfinite(hit->slack)))
 	{
@@ -274,8 +279,8 @@ refine_hit(IvfSearch *search, IvfHit *hit, PageCursor *cursor)
 				 (Size) (hit->row % meta->unit_refine_rows) * meta->refine_bytes;
 	}
 	hit->similarity += ivf_refine_dot(search->query, hit->scale, refine);
-	hit->slack =
-		hit_slack(search, hit->scale, true) + arithmetic_slack(search, segment->list, hit->scale);
+	hit->slack = hit_slack(search, hit->scale, true) +
+				 arithmetic_slack(search, segment->list, hit->scale, hit->similarity);
 	hit->final = true;
 	search->stats.refined++;
 }
@@ -298,8 +303,14 @@ ivf_refine(IvfSearch *search, float threshold)
 	{
 		IvfHit *hit = &search->hits[i];
 
-		if (!hit->final && hit->similarity + hit->slack >= threshold)
-			refine_hit(search, hit, &cursor);
+		if (hit->final || hit->similarity + hit->slack < threshold)
+			continue;
+		refine_hit(search, hit, &cursor);
+		if (search->stats.refined % REFINES_AT_ONCE == 0)
+		{
+			cursor_close(&cursor);
+			CHECK_FOR_INTERRUPTS();
+		}
 	}
 	cursor_close(&cursor);
 }

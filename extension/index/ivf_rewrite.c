@@ -26,6 +26,8 @@
 static IvfList
 seal_tail(IvfVacuum *vacuum, uint32 list)
 {
+	BlockNumber before = InvalidBlockNumber;
+
 	for (;;)
 	{
 		IvfList entry = ivf_read_list(vacuum->index, &vacuum->state->meta, list);
@@ -47,6 +49,9 @@ seal_tail(IvfVacuum *vacuum, uint32 list)
 		{
 			/* Somebody was faster: there is a new last page. */
 			UnlockReleaseBuffer(buffer);
+			if (entry.tail_last == before)
+				ivf_page_unexpected(vacuum->index, before);
+			before = entry.tail_last;
 			continue;
 		}
 		xlog = GenericXLogStart(vacuum->index);

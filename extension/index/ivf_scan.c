@@ -98,9 +98,8 @@ ivf_beginscan(Relation index, int nkeys, int norderbys)
 
 	ivf->context =
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf search", ALLOCSET_DEFAULT_SIZES);
-	ivf->memory = take_memory(
-		ivf,
-		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays", ALLOCSET_DEFAULT_SIZES));
+	ivf->memory = take_memory(ivf, AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays",
+														 ALLOCSET_DEFAULT_SIZES));
 	scan->opaque = ivf;
 	if (norderbys > 0)
 	{

@@ -42,6 +42,9 @@ ivf_search_begin(Relation index, Datum value, bool isnull, const IvfSearchOption
 {
 	IvfSearch *search = palloc0(sizeof(IvfSearch));
 
+	/* The argument may not outlive this call; to fetch it may make the state go stale. */
+	if (!isnull)
+		value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
 	search->index = index;
 	search->state = ivf_state(index);
 	search->options = *options;

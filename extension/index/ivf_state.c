@@ -182,7 +182,8 @@ check_meta(Relation index, Page page, const IvfMeta *meta)
 						errhint("Please REINDEX it.")));
 	computed = *meta;
 	if (meta->dims >= EMBEDDING_MIN_DIMS && meta->dims <= EMBEDDING_MAX_DIMS && meta->lists >= 1 &&
-		meta->lists <= IVF_MAX_LISTS && ivf_codec(meta->codec) != NULL)
+		meta->lists <= IVF_MAX_LISTS && ivf_codec(meta->codec) != NULL &&
+		meta->metric == (uint32) ivf_metric(index) && meta->elem <= MM_FLOAT16)
 	{
 		ivf_meta_layout(&computed);
 		if (memcmp(&computed, meta, sizeof(computed)) == 0)
@@ -251,8 +252,18 @@ load_state(Relation index, MemoryContext context)
 	IvfMeta meta = read_meta(index);
 	IvfState *state = allocate_state(context, &meta, RelationGetNumberOfBlocks(index));
 
-	read_mean(index, state);
-	read_centres(index, state);
+	/* The relation's context outlives an error. */
+	PG_TRY();
+	{
+		read_mean(index, state);
+		read_centres(index, state);
+	}
+	PG_CATCH();
+	{
+		pfree(state);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	finish_state(state);
 	return state;
 }

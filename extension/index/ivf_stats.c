@@ -67,7 +67,8 @@ count_page(const IvfState *state, const IvfList *lists, Page page, PageCounts *c
 	const IvfHead *head;
 	bool current = false;
 
-	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
+	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)) ||
+		((PageHeader) page)->pd_lower < IVF_CONTENT_START)
 		return;
 	head = IvfPageGetHead(page);
 	if (head->kind < IVF_SCAN)
@@ -77,7 +78,8 @@ count_page(const IvfState *state, const IvfList *lists, Page page, PageCounts *c
 		counts->retired++;
 		return;
 	}
-	for (uint32 list = head->first_list; list <= head->last_list && !current; list++)
+	for (uint32 list = head->first_list;
+		 list <= head->last_list && list < state->meta.lists + IVF_SIDE_LISTS && !current; list++)
 		current = is_current(&state->meta, lists, head, list);
 	counts->orphans += !current;
 	for (int i = 0; i < ivf_page_rows(state, page); i++)

@@ -106,6 +106,7 @@ static bool
 has_rows(const IvfState *state, Page page)
 {
 	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(IvfSpecial)) &&
+		   ((PageHeader) page)->pd_lower >= IVF_CONTENT_START &&
 		   !(IvfPageGetHead(page)->flags & IVF_RETIRED) && ivf_page_rows(state, page) > 0;
 }
 

@@ -179,8 +179,6 @@ ivf_query_make(const IvfState *state, Datum value)
 	query->y_high = palloc0(pdims);
 	query->y8 = palloc0(pdims);
 
-	/* The argument may not outlive this call. */
-	value = PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
 	query->value = DatumGetPointer(value);
 	embedding_view(value, &query->view);
 	check_dims(state, &query->view);

@@ -65,7 +65,7 @@ static void
 walk_packed(Walk *walk, const IvfList *entry)
 {
 	BlockNumber block = entry->first_block;
-	int first = (int) entry->first_row;
+	int first = (int) Min(entry->first_row, walk->state->meta.unit_rows);
 	uint32 left = entry->packed;
 
 	walk->generation = entry->generation;

@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(mmodal_recall);
  * Calibration must not take the base's own queries below what was asked for by
  * more than this.
  */
-#define BASE_ALLOWANCE 0.02f
+#define BASE_ALLOWANCE 0.01f
 
 /* Neighbours that mmodal_recall can be asked for. */
 #define MAX_K 10000

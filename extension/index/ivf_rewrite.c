@@ -138,3 +138,58 @@ ivf_rewrite_list(IvfVacuum *vacuum, uint32 list, uint32 generation)
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
+
+/* Whether a side page is full, and none of its rows is left. */
+static bool
+is_spent(Page page)
+{
+	if (IvfPageGetHead(page)->next == InvalidBlockNumber)
+		return false;
+	for (int i = 0; i < ivf_side_rows(page); i++)
+	{
+		if (ItemPointerIsValid(&((IvfSide *) IvfPageGetContent(page) + i)->tid))
+			return false;
+	}
+	return true;
+}
+
+bool
+ivf_trim_side(IvfVacuum *vacuum, uint32 list)
+{
+	const IvfMeta *meta = &vacuum->state->meta;
+	IvfList entry = ivf_read_list(vacuum->index, meta, list);
+	BlockNumber block = entry.tail_first;
+	uint32 seq = entry.tail_first_seq;
+	GenericXLogState *xlog;
+	IvfList *stored;
+	Buffer buffer;
+
+	while (block != InvalidBlockNumber)
+	{
+		BlockNumber next;
+		bool spent;
+
+		mm_vacuum_delay_point();
+		buffer = ivf_read_page(vacuum->index, block, IVF_SIDE, list, seq);
+		spent = is_spent(BufferGetPage(buffer));
+		next = IvfPageGetHead(BufferGetPage(buffer))->next;
+		UnlockReleaseBuffer(buffer);
+		if (!spent)
+			break;
+		block = next;
+		seq++;
+	}
+	if (block == entry.tail_first)
+		return false;
+
+	/* Inserts change the chain's end alone, once it has a beginning. */
+	buffer = ReadBuffer(vacuum->index, ivf_list_block(meta, list));
+	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	xlog = GenericXLogStart(vacuum->index);
+	stored = ivf_list_entry(GenericXLogRegisterBuffer(xlog, buffer, 0), list);
+	stored->tail_first = block;
+	stored->tail_first_seq = seq;
+	GenericXLogFinish(xlog);
+	UnlockReleaseBuffer(buffer);
+	return true;
+}

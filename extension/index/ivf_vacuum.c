@@ -334,10 +334,12 @@ new_generation(IvfVacuum *vacuum)
 static void
 rewrite_lists(IvfVacuum *vacuum)
 {
+	uint32 lists = vacuum->state->meta.lists;
 	uint32 generation = 0;
+	bool moved = false;
 	bool count = false;
 
-	for (uint32 list = 0; list < vacuum->state->meta.lists; list++)
+	for (uint32 list = 0; list < lists; list++)
 	{
 		if (!wants_rewrite(vacuum, list))
 			continue;
@@ -345,7 +347,9 @@ rewrite_lists(IvfVacuum *vacuum)
 			generation = new_generation(vacuum);
 		ivf_rewrite_list(vacuum, list, generation);
 	}
-	if (generation == 0)
+	for (uint32 side = 0; side < IVF_SIDE_LISTS; side++)
+		moved |= ivf_trim_side(vacuum, lists + side);
+	if (generation == 0 && !moved)
 		return;
 	/* What they left behind can be retired at once. */
 	ivf_read_lists(vacuum->index, &vacuum->state->meta, vacuum->lists);

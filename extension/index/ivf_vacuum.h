@@ -36,4 +36,10 @@ typedef struct IvfVacuum
  */
 extern void ivf_rewrite_list(IvfVacuum *vacuum, uint32 list, uint32 generation);
 
+/*
+ * Let a pseudo list's chain begin behind those first pages of it that have
+ * nothing but tombstones.  Returns whether there were any.
+ */
+extern bool ivf_trim_side(IvfVacuum *vacuum, uint32 list);
+
 #endif /* MM_IVF_VACUUM_H */

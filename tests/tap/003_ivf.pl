@@ -135,6 +135,23 @@ is($node->safe_psql('postgres', "SELECT orphan_pages FROM mmodal_index_stats('t_
 	check_index($node, 'churn');
 }
 
+# Rows without a value leave no pages behind: five pages, of which the last one stays.
+{
+	my $retired = "SELECT retired_pages || '|' || orphan_pages FROM mmodal_index_stats('filled_idx')";
+	$node->safe_psql(
+		'postgres', "CREATE TABLE filled (id int, e embedding($dims));
+		INSERT INTO filled SELECT i, NULL FROM generate_series(1, 5000) i;
+		CREATE INDEX filled_idx ON filled USING faiss_ivf (e);
+		DELETE FROM filled WHERE id > 10;");
+	$node->safe_psql('postgres', 'VACUUM filled');
+	is($node->safe_psql('postgres', $retired), '0|0', 'the first page is in use');
+	$node->safe_psql('postgres', 'DELETE FROM filled');
+	$node->safe_psql('postgres', 'VACUUM filled');
+	is($node->safe_psql('postgres', $retired), '4|0', 'spent pages are retired');
+	$node->safe_psql('postgres', 'INSERT INTO filled SELECT i, NULL FROM generate_series(1, 3000) i');
+	check_index($node, 'a chain that was trimmed', 'filled');
+}
+
 # A standby gives the same answers, and goes on when it is promoted.
 {
 	$node->backup('base');

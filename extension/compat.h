@@ -119,7 +119,10 @@ mm_reserve_guc_prefix(const char *prefix)
 	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
 #endif
 
-/* Mark a path as one that must not be taken; include nodes/pathnodes.h before.  Until 18 its cost says so. */
+/*
+ * Mark a path as one that must not be taken; include nodes/pathnodes.h before.
+ * Before PostgreSQL 18 its cost alone says so.
+ */
 #if PG_VERSION_NUM >= 180000
 #define mm_path_disable(index_path) ((index_path)->path.disabled_nodes = 2)
 #else

@@ -213,6 +213,12 @@ extern Buffer ivf_extend(Relation index, ForkNumber fork);
 extern Buffer ivf_new_buffer(Relation index, Relation heap);
 
 /*
+ * Whether a page has the form of ours: what its header says of its content can
+ * be relied on.
+ */
+extern bool ivf_page_is_ours(Page page);
+
+/*
  * Whether a page is what was expected at the end of a hop: of that kind,
  * serving that list, of that generation.
  */

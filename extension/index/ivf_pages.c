@@ -89,13 +89,18 @@ ivf_new_buffer(Relation index, Relation heap)
 }
 
 bool
+ivf_page_is_ours(Page page)
+{
+	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(IvfSpecial)) &&
+		   ((PageHeader) page)->pd_lower >= IVF_CONTENT_START;
+}
+
+bool
 ivf_page_is(Page page, IvfPageKind kind, uint32 list, uint32 generation)
 {
 	IvfHead *head;
 
-	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
-		return false;
-	if (((PageHeader) page)->pd_lower < IVF_CONTENT_START)
+	if (!ivf_page_is_ours(page))
 		return false;
 	head = IvfPageGetHead(page);
 	return head->kind == kind && head->generation == generation && head->first_list <= list &&

@@ -170,8 +170,8 @@ check_meta(Relation index, Page page, const IvfMeta *meta)
 {
 	IvfMeta computed;
 
-	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)) ||
-		IvfPageGetHead(page)->kind != IVF_META || meta->magic != IVF_MAGIC)
+	if (!ivf_page_is_ours(page) || IvfPageGetHead(page)->kind != IVF_META ||
+		meta->magic != IVF_MAGIC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
 				 errmsg("index \"%s\" is not a faiss_ivf index", RelationGetRelationName(index))));

@@ -67,8 +67,7 @@ count_page(const IvfState *state, const IvfList *lists, Page page, PageCounts *c
 	const IvfHead *head;
 	bool current = false;
 
-	if (PageIsNew(page) || PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)) ||
-		((PageHeader) page)->pd_lower < IVF_CONTENT_START)
+	if (!ivf_page_is_ours(page))
 		return;
 	head = IvfPageGetHead(page);
 	if (head->kind < IVF_SCAN)

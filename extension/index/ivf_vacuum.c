@@ -105,9 +105,8 @@ visit_pages(IvfVacuum *vacuum, PageVisitor visit, void *arg)
 static bool
 has_rows(const IvfState *state, Page page)
 {
-	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(IvfSpecial)) &&
-		   ((PageHeader) page)->pd_lower >= IVF_CONTENT_START &&
-		   !(IvfPageGetHead(page)->flags & IVF_RETIRED) && ivf_page_rows(state, page) > 0;
+	return ivf_page_is_ours(page) && !(IvfPageGetHead(page)->flags & IVF_RETIRED) &&
+		   ivf_page_rows(state, page) > 0;
 }
 
 typedef struct BulkDelete
@@ -252,7 +251,7 @@ clean_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 		vacuum->stats->pages_free++;
 		return;
 	}
-	if (PageGetSpecialSize(page) != MAXALIGN(sizeof(IvfSpecial)))
+	if (!ivf_page_is_ours(page))
 		return;
 	head = IvfPageGetHead(page);
 	if (head->flags & IVF_RETIRED)

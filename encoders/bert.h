@@ -56,14 +56,6 @@ typedef struct mm_bert_scratch
 	float *scores; /* context x context */
 } mm_bert_scratch;
 
-/* Texts side by side: the ids of all, one after another, without padding. */
-typedef struct mm_token_batch
-{
-	int n;              /* texts */
-	const int32_t *ids; /* starts[n] of them */
-	const int *starts;  /* n + 1: text i has the ids from starts[i] to starts[i + 1] */
-} mm_token_batch;
-
 /* Read the "text_tower" object of a configuration. */
 extern mm_status mm_bert_configure(const cJSON *json, mm_bert_config *config, mm_error *err);
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "bert.h"
 #include "efficientnet.h"
 #include "error.h"
 #include "file.h"
@@ -52,13 +53,14 @@ check_tower(const cJSON *tower, const char *key, const char *wanted, mm_error *e
 }
 
 static mm_status
-conse_configure(mm_model *model, const cJSON *config, mm_error *err)
+conse_configure(mm_model *model, const char *dir, const cJSON *config, mm_error *err)
 {
 	conse *m = model->state;
 	const cJSON *text = cJSON_GetObjectItemCaseSensitive(config, "text_tower");
 	const cJSON *image = cJSON_GetObjectItemCaseSensitive(config, "image_tower");
 	mm_status status;
 
+	(void) dir;
 	if (!cJSON_IsObject(text))
 		return mm_fail(err, MM_ERR_BAD_MODEL, "model configuration has no \"text_tower\"");
 	status = check_tower(text, "text_tower", "bert", err);
@@ -104,12 +106,14 @@ load_wordpiece(conse *m, const char *dir, mm_error *err)
 }
 
 static mm_status
-conse_load(mm_model *model, const char *dir, mm_error *err)
+conse_load(mm_model *model, const char *dir, const mm_model_options *opts, mm_error *err)
 {
 	conse *m = model->state;
 	const int64_t labels_shape[2] = {m->net.config.classes, model->info.dims};
-	mm_status status = load_wordpiece(m, dir, err);
+	mm_status status = mm_safetensors_open(dir, opts->map_weights, &model->weights, err);
 
+	if (status == MM_OK)
+		status = load_wordpiece(m, dir, err);
 	if (status == MM_OK)
 		status = mm_bert_load(&model->weights, &m->bert, err);
 	if (status == MM_OK && model->info.image_size > 0)
@@ -129,14 +133,15 @@ conse_unload(mm_model *model)
 }
 
 static void *
-conse_take_scratch(const mm_model *model, mm_arena *arena)
+conse_take_scratch(const mm_model *model, int members, mm_arena *arena)
 {
 	const conse *m = model->state;
 	conse_scratch measured;
 	conse_scratch *s = mm_arena_alloc(arena, sizeof(conse_scratch));
 	conse_scratch *into = s ? s : &measured;
 
-	mm_bert_take_scratch(&m->bert.config, MM_BATCH_TOKENS, arena, &into->bert);
+	(void) members;
+	mm_bert_take_scratch(&m->bert.config, mm_batch_tokens(model), arena, &into->bert);
 	if (model->info.image_size > 0)
 	{
 		mm_efficientnet_take_scratch(&m->net, arena, &into->net);
@@ -165,8 +170,8 @@ conse_forward_texts(const mm_model *model, void *scratch, const mm_run *run,
 
 /* out = softmax(logits) V, normalised */
 static mm_status
-conse_forward_image(const mm_model *model, void *scratch, const mm_run *run, const float *pixels,
-					float *out)
+conse_forward_images(const mm_model *model, void *scratch, const mm_run *run, const float *pixels,
+					 int n, float *out)
 {
 	const conse *m = model->state;
 	conse_scratch *s = scratch;
@@ -174,6 +179,7 @@ conse_forward_image(const mm_model *model, void *scratch, const mm_run *run, con
 	int dims = model->info.dims;
 	mm_status status = mm_efficientnet_forward(&m->net, &s->net, run, pixels);
 
+	(void) n; /* one */
 	if (status != MM_OK)
 		return status;
 	memcpy(s->probabilities, s->net.logits, sizeof(float) * classes);
@@ -210,6 +216,6 @@ const mm_architecture mm_architecture_conse = {
 	.take_scratch = conse_take_scratch,
 	.tokenize = conse_tokenize,
 	.forward_texts = conse_forward_texts,
-	.forward_image = conse_forward_image,
+	.forward_images = conse_forward_images,
 	.features = conse_features,
 };

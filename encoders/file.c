@@ -159,3 +159,13 @@ mm_file_close(mm_file *file)
 		free(file->data);
 	*file = (mm_file){0};
 }
+
+bool
+mm_file_exists(const char *dir, const char *name)
+{
+	char path[1280];
+	struct stat st;
+
+	return (size_t) snprintf(path, sizeof(path), "%s/%s", dir, name) < sizeof(path) &&
+		   stat(path, &st) == 0;
+}

@@ -63,6 +63,25 @@ typedef enum mm_isa
 	MM_ISA_AVX512 /* AVX-512 F, BW, DQ, VL */
 } mm_isa;
 
+/*
+ * How the weights of linear layers are held and multiplied.  Everything else is
+ * float32 always.
+ */
+typedef enum mm_precision
+{
+	MM_PRECISION_FLOAT32 = 0,
+	MM_PRECISION_BF16, /* weights, and inputs where the CPU multiplies bf16 */
+	MM_PRECISION_INT8  /* 8 bits, weights by output, inputs by row */
+} mm_precision;
+
+#define MM_PRECISIONS 3
+
+/* "float32", "bf16", "int8" */
+extern const char *mm_precision_name(mm_precision precision);
+
+/* False where the name is no precision's. */
+extern bool mm_precision_by_name(const char *name, mm_precision *precision);
+
 /* True where the CPU and the build have this level. */
 extern bool mm_isa_available(mm_isa level);
 
@@ -100,6 +119,18 @@ typedef struct mm_model_options
 	 */
 	bool map_weights;
 	mm_isa isa;
+
+	/*
+	 * By name; NULL: what "mmodal_precision" of the configuration says, or
+	 * float32.  MM_ERR_UNSUPPORTED where the architecture lacks it.
+	 */
+	const char *precision;
+
+	/*
+	 * Directories that may hold packs (mm_model_pack) and in which nobody writes
+	 * in place; NULL after the last, or where there is none.
+	 */
+	const char *pack_dirs[2];
 } mm_model_options;
 
 /* What a model directory holds.  Strings live as long as the struct. */
@@ -114,6 +145,9 @@ typedef struct mm_model_info
 	int64_t parameters;
 	int64_t bytes;      /* size of the weights file(s) */
 	double logit_scale; /* factor on the cosine for logits; 100 for CLIP */
+	mm_precision precision;
+	bool needs_pack; /* its weights have to be laid out anew for the kernels */
+	bool packed;     /* opened from a pack; else that was done in memory of its own */
 	char path[1024];
 } mm_model_info;
 
@@ -124,12 +158,34 @@ typedef struct mm_model_info
 extern mm_status mm_model_probe(const char *dir, mm_model_info *info, mm_error *err);
 
 /*
- * Open a model directory (config.json, model.safetensors, tokenizer files).
+ * Open a model directory (configuration, weights, tokenizer files).
  * Returns NULL and fills err on failure.  opts may be NULL.
  */
 extern mm_model *mm_model_open(const char *dir, const mm_model_options *opts, mm_error *err);
 extern void mm_model_close(mm_model *model);
 extern const mm_model_info *mm_model_get_info(const mm_model *model);
+
+/* Polled between layers, from the calling thread; true cancels the call. */
+typedef bool (*mm_interrupt_fn)(void *arg);
+
+/*
+ * Lay a model's weights out as the kernels read them, at a precision, in a file
+ * of the directory pack_dir that is put in place by rename: NAME.PRECISION.KEY.pack,
+ * KEY being the identity of the weights.  Earlier packs of the name and precision
+ * are removed.  path, of path_size bytes, gets the name of the file; bytes its
+ * size.  Weights that are not finite are found here.
+ */
+typedef struct mm_pack_request
+{
+	const char *dir;              /* of the model */
+	const mm_model_options *opts; /* the precision wanted, and packs that may help */
+	const char *pack_dir;
+	mm_interrupt_fn interrupt; /* may be NULL */
+	void *interrupt_arg;
+} mm_pack_request;
+
+extern mm_status mm_model_pack(const mm_pack_request *request, char *path, size_t path_size,
+							   int64_t *bytes, mm_error *err);
 
 /*-----------------------------------------------------------------
  * Sessions
@@ -137,9 +193,6 @@ extern const mm_model_info *mm_model_get_info(const mm_model *model);
  */
 
 typedef struct mm_session mm_session;
-
-/* Polled between layers, from the calling thread; true cancels the call. */
-typedef bool (*mm_interrupt_fn)(void *arg);
 
 typedef struct mm_session_options
 {

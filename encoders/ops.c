@@ -57,18 +57,83 @@ mm_isa_name(mm_isa isa)
 	return (unsigned) isa <= MM_ISA_AVX512 ? isa_names[isa] : "unknown";
 }
 
+#if defined(__x86_64__)
+static bool
+has_avxvnni(void)
+{
+	return mm_isa_available(MM_ISA_AVX2) && __builtin_cpu_supports("avxvnni");
+}
+
+static bool
+has_vnni512(void)
+{
+	return mm_isa_available(MM_ISA_AVX512) && __builtin_cpu_supports("avx512vnni");
+}
+
+static bool
+has_bf16512(void)
+{
+	return has_vnni512() && __builtin_cpu_supports("avx512bf16");
+}
+#endif
+
+static bool
+has_avx2(void)
+{
+	return mm_isa_available(MM_ISA_AVX2);
+}
+
+static bool
+has_avx512(void)
+{
+	return mm_isa_available(MM_ISA_AVX512);
+}
+
+static bool
+always(void)
+{
+	return true;
+}
+
+/* The best first; a level stands for the first row of it that the CPU has. */
+static const struct
+{
+	const mm_ops *ops;
+	mm_isa isa;
+	bool (*available)(void);
+} tables[] = {
+#if defined(__x86_64__)
+	{&mm_ops_bf16512, MM_ISA_AVX512, has_bf16512}, {&mm_ops_vnni512, MM_ISA_AVX512, has_vnni512},
+	{&mm_ops_avx512, MM_ISA_AVX512, has_avx512},   {&mm_ops_avxvnni, MM_ISA_AVX2, has_avxvnni},
+	{&mm_ops_avx2, MM_ISA_AVX2, has_avx2},
+#endif
+	{&mm_ops_scalar, MM_ISA_SCALAR, always},
+};
+
+#define TABLES ((int) (sizeof(tables) / sizeof(tables[0])))
+
 const mm_ops *
 mm_ops_for(mm_isa isa)
 {
 	if (isa == MM_ISA_AUTO)
 		isa = mm_isa_best();
-#if defined(__x86_64__)
-	if (isa == MM_ISA_AVX512)
-		return &mm_ops_avx512;
-	if (isa == MM_ISA_AVX2)
-		return &mm_ops_avx2;
-#endif
+	for (int i = 0; i < TABLES; i++)
+	{
+		if (tables[i].isa == isa && tables[i].available())
+			return tables[i].ops;
+	}
 	return &mm_ops_scalar;
+}
+
+const mm_ops *
+mm_ops_nth(int n)
+{
+	for (int i = 0; i < TABLES; i++)
+	{
+		if (tables[i].available() && n-- == 0)
+			return tables[i].ops;
+	}
+	return NULL;
 }
 
 const char *

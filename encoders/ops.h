@@ -32,21 +32,57 @@ typedef enum mm_activation
 {
 	MM_ACT_NONE,
 	MM_ACT_RELU6,
-	MM_ACT_GELU /* with erf, not tanh (Hendrycks & Gimpel 2016) */
+	MM_ACT_GELU,      /* with erf, not tanh (Hendrycks & Gimpel 2016) */
+	MM_ACT_QUICK_GELU /* x sigmoid(1.702 x) */
 } mm_activation;
 
-/* c = act(a W + bias) + residual */
+/* Columns of a quantised layer's input that stay float32, at most. */
+#define MM_OUTLIERS 16
+
+/*
+ * Rows of inputs in the form that a layer of another precision reads.
+ *
+ * int8: x[r][k] = scale[r] (q[r][k] - zero[r]), q of 8 bits without sign, apart
+ * from the outlier columns, whose q is zero[r] and whose value is in outlier.
+ * bf16, at the levels that multiply bf16: q is x rounded to nearest even.
+ */
+typedef struct mm_packed_rows
+{
+	void *q; /* uint8_t or uint16_t: m x ld, zeroed beyond k */
+	int ld;  /* elements; k rounded up to a multiple of 4 */
+	float *scale;
+	int32_t *zero;
+	float *outlier; /* m x MM_OUTLIERS */
+} mm_packed_rows;
+
+/*
+ * c = act(a W + bias) + residual
+ *
+ * Weights of other precisions have their inputs in groups that one instruction
+ * takes: bf16 [n / 16][ceil(k / 2)][16][2]; int8 [n / 16][ceil(k / 4)][16][4],
+ * beside them a scale an output and the sum of its weights.  Adjacent weights
+ * of a group, 2i and 2i + 1, have |a| + |b| <= 128: the 16-bit sums of AVX2
+ * then never saturate, and all levels have the same sums.
+ */
 typedef struct mm_linear_args
 {
 	int m, n, k;
 	const float *a; /* m x k, rows lda apart */
 	int lda;
-	const float *w;        /* packed: [n / 16][k][16] */
+	const void *w;         /* float32: packed [n / 16][k][16] */
 	const float *bias;     /* padded n, or NULL */
 	const float *residual; /* m x n, rows ldc apart, or NULL; may be c */
 	float *c;              /* m x padded n, rows ldc apart */
 	int ldc;
 	mm_activation act;
+	int first_panel, panels; /* only these outputs; panels 0: all */
+
+	/* int8 (and rows for bf16 where mm_ops says so) */
+	const mm_packed_rows *rows;
+	const float *scale; /* padded n */
+	const int32_t *sum; /* padded n */
+	int outliers;
+	const float *outlier_w; /* [n / 16][MM_OUTLIERS][16], those beyond outliers unused */
 } mm_linear_args;
 
 /* Depthwise convolution with TensorFlow's SAME padding, bias and ReLU6. */
@@ -68,6 +104,14 @@ typedef struct mm_ops
 	const char *name;
 
 	void (*linear)(const mm_linear_args *args);
+	void (*linear_bf16)(const mm_linear_args *args);
+	void (*linear_int8)(const mm_linear_args *args);
+
+	/* NULL where linear_bf16 reads float32 rows */
+	void (*pack_rows_bf16)(int m, int k, const float *a, int lda, mm_packed_rows *rows);
+	void (*pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
+						   const int32_t *outlier_columns, mm_packed_rows *rows);
+
 	void (*depthwise)(const mm_depthwise_args *args);
 
 	/* y = (x - mean) / sqrt(var + eps) * gamma + beta over rows of n; in place too */
@@ -81,10 +125,19 @@ typedef struct mm_ops
 /* The table for a level that mm_isa_available says is there. */
 extern const mm_ops *mm_ops_for(mm_isa isa);
 
-/* One a level, from the same source: ops_kernels.c. */
+/*
+ * One a set of instructions, from the same source.  Some levels have more than
+ * one: dot products of int8 (VNNI) and bf16 came later than the rest.
+ */
 extern const mm_ops mm_ops_scalar;
 extern const mm_ops mm_ops_avx2;
+extern const mm_ops mm_ops_avxvnni;
 extern const mm_ops mm_ops_avx512;
+extern const mm_ops mm_ops_vnni512;
+extern const mm_ops mm_ops_bf16512;
+
+/* Of these, those that this CPU has, for tests: NULL after the last. */
+extern const mm_ops *mm_ops_nth(int i);
 
 /*
  * c = alpha a b^T or a b, by BLAS; strides in elements.  For the products of

@@ -3,277 +3,16 @@
  * ops_kernels.c
  *	  The vector kernels, written once and compiled for every level.
  *
- * The Makefile builds this file three times with MM_LEVEL set to scalar, avx2
- * or avx512 and the compiler's flags to match.  GCC's vector extensions give
- * the lanes: 4 for the base instruction set (SSE2, NEON), 8, or 16.
+ * The Makefile builds this file and its neighbours with MM_LEVEL set to the
+ * name of each level and the compiler's flags to match (ops.h lists them).
  *
  *-------------------------------------------------------------------------
  */
 #include <math.h>
 #include <string.h>
 
-#include "ops.h"
-
-#define CONCAT_(a, b) a##b
-#define CONCAT(a, b) CONCAT_(a, b)
-
-/*
- * Lanes of a vector, and the block of a linear layer that fills the registers:
- * ROWS x PANELS x (16 / LANES) accumulators out of 16 registers, or 32.
- */
-#if defined(__AVX512F__)
-#define LANES 16
-#define ROWS 8
-#define PANELS 3
-#elif defined(__AVX2__)
-#define LANES 8
-#define ROWS 6
-#define PANELS 1
-#else
-#define LANES 4
-#define ROWS 2
-#define PANELS 1
-#endif
-
-#define PANEL_VECTORS (MM_PANEL / LANES)
-
-typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
-typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
-
-#define INLINE static inline __attribute__((always_inline))
-
-INLINE vec
-load(const float *p)
-{
-	vec v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-INLINE void
-store(float *p, vec v)
-{
-	memcpy(p, &v, sizeof(v));
-}
-
-INLINE vec
-splat(float x)
-{
-	return x - (vec){0};
-}
-
-INLINE vec
-select_vec(ivec mask, vec a, vec b)
-{
-	return (vec) ((mask & (ivec) a) | (~mask & (ivec) b));
-}
-
-INLINE vec
-min_vec(vec a, vec b)
-{
-	return select_vec(a < b, a, b);
-}
-
-INLINE vec
-max_vec(vec a, vec b)
-{
-	return select_vec(a > b, a, b);
-}
-
-INLINE float
-sum_lanes(vec v)
-{
-	float sum = 0;
-
-	for (int i = 0; i < LANES; i++)
-		sum += v[i];
-	return sum;
-}
-
-/*
- * exp(x) to about 2 units in the last place: x = n ln 2 + r, the series of
- * exp(r) for |r| <= ln 2 / 2, and 2^n by its exponent bits.
- */
-INLINE vec
-exp_vec(vec x)
-{
-	const vec magic = splat(12582912.0f); /* 1.5 * 2^23: rounds to integer */
-	vec n, r, p;
-
-	x = min_vec(max_vec(x, splat(-87.0f)), splat(88.0f));
-	n = (x * 1.44269504088896341f + magic) - magic;
-	/* ln 2 in two parts, the first of few bits so that n * part is exact */
-	r = x - n * 0.693359375f;
-	r = r + n * 2.12194440e-4f;
-	p = splat(1.0f / 5040);
-	p = p * r + 1.0f / 720;
-	p = p * r + 1.0f / 120;
-	p = p * r + 1.0f / 24;
-	p = p * r + 1.0f / 6;
-	p = p * r + 0.5f;
-	p = p * r + 1.0f;
-	p = p * r + 1.0f;
-	return p * (vec) ((__builtin_convertvector(n, ivec) + 127) << 23);
-}
-
-/*
- * x Phi(x), with erf by Abramowitz & Stegun 7.1.26 (absolute error 1.5e-7).
- */
-INLINE vec
-gelu_vec(vec x)
-{
-	vec z = x * 0.70710678118654752f;
-	ivec negative = z < 0;
-	vec a = select_vec(negative, -z, z);
-	vec t = 1.0f / (1.0f + 0.3275911f * a);
-	vec p = splat(1.061405429f);
-	vec erf;
-
-	p = p * t - 1.453152027f;
-	p = p * t + 1.421413741f;
-	p = p * t - 0.284496736f;
-	p = p * t + 0.254829592f;
-	erf = 1.0f - p * t * exp_vec(-a * a);
-	erf = select_vec(negative, -erf, erf);
-	return 0.5f * x * (1.0f + erf);
-}
-
-INLINE vec
-activate(vec x, mm_activation act)
-{
-	switch (act)
-	{
-		case MM_ACT_RELU6:
-			return min_vec(max_vec(x, splat(0.0f)), splat(6.0f));
-		case MM_ACT_GELU:
-			return gelu_vec(x);
-		default:
-			return x;
-	}
-}
-
-/*
- * The block of rows x panels of c that begins at row i and panel j.  rows and
- * panels are constants where this is inlined, so that the accumulators live in
- * registers.
- */
-INLINE void
-linear_block(const mm_linear_args *g, int i, int j, const int rows, const int panels)
-{
-	const int vectors = panels * PANEL_VECTORS;
-	const float *a = g->a + (size_t) i * g->lda;
-	const float *w = g->w + (size_t) j * g->k * MM_PANEL;
-	const size_t panel_size = (size_t) g->k * MM_PANEL;
-	vec acc[ROWS][PANELS * PANEL_VECTORS];
-
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++)
-			acc[r][v] = splat(0.0f);
-
-	for (int k = 0; k < g->k; k++)
-	{
-		vec b[PANELS * PANEL_VECTORS];
-
-#pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++)
-			b[v] = load(w + (v / PANEL_VECTORS) * panel_size + (size_t) k * MM_PANEL +
-						(v % PANEL_VECTORS) * LANES);
-#pragma GCC unroll 8
-		for (int r = 0; r < rows; r++)
-		{
-			vec x = splat(a[(size_t) r * g->lda + k]);
-
-#pragma GCC unroll 4
-			for (int v = 0; v < vectors; v++)
-				acc[r][v] += x * b[v];
-		}
-	}
-
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-	{
-		size_t at = (size_t) (i + r) * g->ldc + (size_t) j * MM_PANEL;
-
-#pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++)
-		{
-			vec x = acc[r][v];
-
-			if (g->bias)
-				x += load(g->bias + (size_t) j * MM_PANEL + v * LANES);
-			x = activate(x, g->act);
-			if (g->residual)
-				x += load(g->residual + at + v * LANES);
-			store(g->c + at + v * LANES, x);
-		}
-	}
-}
-
-/* The last rows, fewer than ROWS, with as many panels as fit. */
-INLINE void
-linear_rows(const mm_linear_args *g, int i, int j, int rows, const int panels)
-{
-	switch (rows)
-	{
-#if ROWS > 6
-		case 8:
-			linear_block(g, i, j, 8, panels);
-			break;
-		case 7:
-			linear_block(g, i, j, 7, panels);
-			break;
-#endif
-#if ROWS > 2
-		case 6:
-			linear_block(g, i, j, 6, panels);
-			break;
-		case 5:
-			linear_block(g, i, j, 5, panels);
-			break;
-		case 4:
-			linear_block(g, i, j, 4, panels);
-			break;
-		case 3:
-			linear_block(g, i, j, 3, panels);
-			break;
-#endif
-		case 2:
-			linear_block(g, i, j, 2, panels);
-			break;
-		default:
-			linear_block(g, i, j, 1, panels);
-			break;
-	}
-}
-
-/*
- * Panels outside, rows inside: a group of panels stays in the first-level
- * cache while all rows pass by it.
- */
-static void
-linear(const mm_linear_args *g)
-{
-	int panels = (g->n + MM_PANEL - 1) / MM_PANEL;
-	int j = 0;
-
-#if PANELS == 3
-	for (; j + 3 <= panels; j += 3)
-		for (int i = 0; i < g->m; i += ROWS)
-			linear_rows(g, i, j, g->m - i < ROWS ? g->m - i : ROWS, 3);
-	if (panels - j == 2)
-	{
-		for (int i = 0; i < g->m; i += ROWS)
-			linear_rows(g, i, j, g->m - i < ROWS ? g->m - i : ROWS, 2);
-		j += 2;
-	}
-#endif
-	for (; j < panels; j++)
-		for (int i = 0; i < g->m; i += ROWS)
-			linear_rows(g, i, j, g->m - i < ROWS ? g->m - i : ROWS, 1);
-}
+#include "ops_level.h"
+#include "vec.h"
 
 /* One output pixel, one vector of channels; taps outside the picture are zero. */
 INLINE vec
@@ -453,9 +192,15 @@ softmax(int rows, int n, float scale, float *x, int ld)
 #define STRING_(x) #x
 #define STRING(x) STRING_(x)
 
-const mm_ops CONCAT(mm_ops_, MM_LEVEL) = {
+const mm_ops LEVEL(mm_ops) = {
 	.name = STRING(MM_LEVEL),
-	.linear = linear,
+	.linear = LEVEL(mm_linear_f32),
+	.linear_bf16 = LEVEL(mm_linear_bf16),
+	.linear_int8 = LEVEL(mm_linear_int8),
+#if defined(__AVX512BF16__)
+	.pack_rows_bf16 = LEVEL(mm_pack_rows_bf16),
+#endif
+	.pack_rows_int8 = LEVEL(mm_pack_rows_int8),
 	.depthwise = depthwise,
 	.layer_norm = layer_norm,
 	.softmax = softmax,

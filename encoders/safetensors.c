@@ -8,6 +8,7 @@
 #include "safetensors.h"
 
 #include <cjson/cJSON.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,8 +29,8 @@ typedef struct dtype_row
 static const dtype_row dtypes[] = {
 	{"F32", MM_DTYPE_F32, 4},    {"F16", MM_DTYPE_F16, 2},   {"BF16", MM_DTYPE_BF16, 2},
 	{"F64", MM_DTYPE_OTHER, 8},  {"I64", MM_DTYPE_OTHER, 8}, {"U64", MM_DTYPE_OTHER, 8},
-	{"I32", MM_DTYPE_OTHER, 4},  {"U32", MM_DTYPE_OTHER, 4}, {"I16", MM_DTYPE_OTHER, 2},
-	{"U16", MM_DTYPE_OTHER, 2},  {"I8", MM_DTYPE_OTHER, 1},  {"U8", MM_DTYPE_OTHER, 1},
+	{"I32", MM_DTYPE_I32, 4},    {"U32", MM_DTYPE_OTHER, 4}, {"I16", MM_DTYPE_OTHER, 2},
+	{"U16", MM_DTYPE_OTHER, 2},  {"I8", MM_DTYPE_I8, 1},     {"U8", MM_DTYPE_OTHER, 1},
 	{"BOOL", MM_DTYPE_OTHER, 1},
 };
 
@@ -79,9 +80,19 @@ parse_shape(const cJSON *item, mm_tensor *t, mm_error *err)
 	return MM_OK;
 }
 
-/* data is where the tensors' bytes begin, size how many there are. */
+/*
+ * Where the tensors' bytes lie: "size" of them from "start" on in the file, and
+ * at "data" in memory; NULL where only the header is wanted.
+ */
+typedef struct body
+{
+	const char *data;
+	uint64_t start;
+	uint64_t size;
+} body;
+
 static mm_status
-parse_tensor(const cJSON *item, const char *data, uint64_t size, mm_tensor *t, mm_error *err)
+parse_tensor(const cJSON *item, const body *body, mm_tensor *t, mm_error *err)
 {
 	const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(item, "dtype");
 	const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(item, "data_offsets");
@@ -105,11 +116,13 @@ parse_tensor(const cJSON *item, const char *data, uint64_t size, mm_tensor *t, m
 	if (cJSON_GetArraySize(offsets) != 2 || !whole_number(cJSON_GetArrayItem(offsets, 0), &begin) ||
 		!whole_number(cJSON_GetArrayItem(offsets, 1), &end))
 		return bad(err, "no data_offsets", t->name);
-	if (begin > end || end > size)
+	if (begin > end || end > body->size)
 		return bad(err, "data_offsets lie outside of the file", t->name);
 	if (end - begin != (uint64_t) t->count * row->size)
 		return bad(err, "data_offsets do not fit the shape", t->name);
-	t->data = data != NULL ? data + begin : NULL;
+	t->bytes = end - begin;
+	t->offset = body->start + begin;
+	t->data = body->data != NULL ? body->data + begin : NULL;
 	return MM_OK;
 }
 
@@ -119,14 +132,48 @@ compare_tensors(const void *a, const void *b)
 	return strcmp(((const mm_tensor *) a)->name, ((const mm_tensor *) b)->name);
 }
 
+static int
+compare_offsets(const void *a, const void *b)
+{
+	const mm_tensor *x = *(const mm_tensor *const *) a, *y = *(const mm_tensor *const *) b;
+
+	if (x->offset != y->offset)
+		return x->offset < y->offset ? -1 : 1;
+	return (x->count > y->count) - (x->count < y->count);
+}
+
+/* No byte belongs to two tensors, as the format has it. */
 static mm_status
-parse_header(const cJSON *header, const char *data, uint64_t size, mm_safetensors *st,
-			 mm_error *err)
+check_overlap(const mm_safetensors *st, mm_error *err)
+{
+	const mm_tensor **order = malloc(sizeof(order[0]) * (st->n > 0 ? st->n : 1));
+	mm_status status = MM_OK;
+	uint64_t end = 0;
+
+	if (order == NULL)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	for (int i = 0; i < st->n; i++)
+		order[i] = &st->tensors[i];
+	qsort(order, st->n, sizeof(order[0]), compare_offsets);
+	for (int i = 0; i < st->n && status == MM_OK; i++)
+	{
+		if (order[i]->count > 0 && order[i]->offset < end)
+			status = bad(err, "data_offsets overlap another tensor's", order[i]->name);
+		else if (order[i]->count > 0)
+			end = order[i]->offset + order[i]->bytes;
+	}
+	free(order);
+	return status;
+}
+
+static mm_status
+parse_header(cJSON *header, const body *body, mm_safetensors *st, mm_error *err)
 {
 	const cJSON *item;
 	int room = 0;
 
 	/* counted by hand: cJSON_GetArraySize of a hostile length costs the same */
+	st->metadata = cJSON_DetachItemFromObjectCaseSensitive(header, "__metadata__");
 	cJSON_ArrayForEach(item, header) room++;
 	if (room > MAX_TENSORS)
 		return bad(err, "too many tensors", NULL);
@@ -138,13 +185,11 @@ parse_header(const cJSON *header, const char *data, uint64_t size, mm_safetensor
 		mm_tensor *t = &st->tensors[st->n];
 		mm_status status;
 
-		if (strcmp(item->string, "__metadata__") == 0)
-			continue;
 		t->name = strdup(item->string);
 		if (t->name == NULL)
 			return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
 		st->n++;
-		status = parse_tensor(item, data, size, t, err);
+		status = parse_tensor(item, body, t, err);
 		if (status != MM_OK)
 			return status;
 	}
@@ -154,7 +199,7 @@ parse_header(const cJSON *header, const char *data, uint64_t size, mm_safetensor
 		if (strcmp(st->tensors[i - 1].name, st->tensors[i].name) == 0)
 			return bad(err, "there twice", st->tensors[i].name);
 	}
-	return MM_OK;
+	return check_overlap(st, err);
 }
 
 /* The length of the header, of which the first 8 bytes of a file tell. */
@@ -171,18 +216,17 @@ header_length(const unsigned char *bytes, size_t file_size, uint64_t *length, mm
 	return MM_OK;
 }
 
-/* data: the tensors' bytes, or NULL where only the header is wanted. */
 static mm_status
-parse(const char *json, size_t length, const char *data, uint64_t size, mm_safetensors *st,
-	  mm_error *err)
+parse(const char *json, size_t length, const body *body, mm_safetensors *st, mm_error *err)
 {
 	cJSON *header = cJSON_ParseWithLength(json, length);
 	mm_status status;
 
 	st->n = 0;
 	st->tensors = NULL;
+	st->metadata = NULL;
 	if (cJSON_IsObject(header))
-		status = parse_header(header, data, size, st, err);
+		status = parse_header(header, body, st, err);
 	else
 		status = bad(err, "header is no JSON object", NULL);
 	cJSON_Delete(header);
@@ -198,13 +242,20 @@ mm_safetensors_parse(const void *bytes, size_t size, mm_safetensors *st, mm_erro
 
 	st->n = 0;
 	st->tensors = NULL;
+	st->metadata = NULL;
 	if (status != MM_OK)
 		return status;
-	return parse(s + 8, length, s + 8 + length, size - 8 - length, st, err);
+	return parse(s + 8, length, &(body){s + 8 + length, 8 + length, size - 8 - length}, st, err);
 }
 
 mm_status
 mm_safetensors_open_header(const char *dir, mm_safetensors *st, mm_error *err)
+{
+	return mm_safetensors_open_header_of(dir, "model.safetensors", st, err);
+}
+
+mm_status
+mm_safetensors_open_header_of(const char *dir, const char *file, mm_safetensors *st, mm_error *err)
 {
 	mm_file head;
 	uint64_t length;
@@ -212,18 +263,19 @@ mm_safetensors_open_header(const char *dir, mm_safetensors *st, mm_error *err)
 	mm_status status;
 
 	*st = (mm_safetensors){0};
-	status = mm_file_read_head(dir, "model.safetensors", 8, &head, &file_size, err);
+	status = mm_file_read_head(dir, file, 8, &head, &file_size, err);
 	if (status != MM_OK)
 		return status;
 	status = header_length(head.data, file_size, &length, err);
 	mm_file_close(&head);
 	if (status != MM_OK)
 		return status;
-	status = mm_file_read_head(dir, "model.safetensors", 8 + length, &head, &file_size, err);
+	status = mm_file_read_head(dir, file, 8 + length, &head, &file_size, err);
 	if (status != MM_OK)
 		return status;
 	if (head.size == 8 + length) /* it may have shrunk meanwhile */
-		status = parse((const char *) head.data + 8, length, NULL, file_size - 8 - length, st, err);
+		status = parse((const char *) head.data + 8, length,
+					   &(body){NULL, 8 + length, file_size - 8 - length}, st, err);
 	else
 		status = bad(err, "header is longer than the file", NULL);
 	mm_file_close(&head);
@@ -236,10 +288,17 @@ mm_safetensors_open_header(const char *dir, mm_safetensors *st, mm_error *err)
 mm_status
 mm_safetensors_open(const char *dir, bool map, mm_safetensors *st, mm_error *err)
 {
+	return mm_safetensors_open_file(dir, "model.safetensors", map, st, err);
+}
+
+mm_status
+mm_safetensors_open_file(const char *dir, const char *file, bool map, mm_safetensors *st,
+						 mm_error *err)
+{
 	mm_status status;
 
 	*st = (mm_safetensors){0};
-	status = mm_file_open(dir, "model.safetensors", map, MAX_FILE_BYTES, &st->file, err);
+	status = mm_file_open(dir, file, map, MAX_FILE_BYTES, &st->file, err);
 	if (status == MM_OK)
 		status = mm_safetensors_parse(st->file.data, st->file.size, st, err);
 	if (status != MM_OK)
@@ -253,6 +312,7 @@ mm_safetensors_close(mm_safetensors *st)
 	for (int i = 0; i < st->n; i++)
 		free(st->tensors[i].name);
 	free(st->tensors);
+	cJSON_Delete(st->metadata);
 	mm_file_close(&st->file);
 	*st = (mm_safetensors){0};
 }
@@ -275,33 +335,94 @@ mm_safetensors_find(const mm_safetensors *st, const char *name)
 	return bsearch(&key, st->tensors, st->n, sizeof(mm_tensor), compare_tensors);
 }
 
+int
+mm_dtype_size(mm_dtype dtype)
+{
+	for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]) && dtype != MM_DTYPE_OTHER; i++)
+	{
+		if (dtypes[i].dtype == dtype)
+			return dtypes[i].size;
+	}
+	return 0;
+}
+
+const char *
+mm_dtype_name(mm_dtype dtype)
+{
+	for (size_t i = 0; i < sizeof(dtypes) / sizeof(dtypes[0]) && dtype != MM_DTYPE_OTHER; i++)
+	{
+		if (dtypes[i].dtype == dtype)
+			return dtypes[i].name;
+	}
+	return "another type";
+}
+
+const char *
+mm_safetensors_metadata(const mm_safetensors *st, const char *key)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(st->metadata, key);
+
+	return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+/* "[512, 768]" */
+static void
+print_shape(char *out, size_t size, int ndim, const int64_t *shape)
+{
+	size_t at = snprintf(out, size, "[");
+
+	for (int i = 0; i < ndim && at < size; i++)
+		at += snprintf(out + at, size - at, "%s%lld", i ? ", " : "", (long long) shape[i]);
+	if (at < size)
+		snprintf(out + at, size - at, "]");
+}
+
+mm_status
+mm_tensor_check(const mm_tensor *t, int ndim, const int64_t *shape, mm_error *err)
+{
+	char wanted[120], found[120];
+
+	if (t->ndim == ndim && memcmp(t->shape, shape, sizeof(shape[0]) * ndim) == 0)
+		return MM_OK;
+	print_shape(wanted, sizeof(wanted), ndim, shape);
+	print_shape(found, sizeof(found), t->ndim, t->shape);
+	mm_fail(err, MM_ERR_BAD_MODEL, "tensor \"%.100s\" is not what the configuration says", t->name);
+	mm_fail_detail(err, "Its shape is %s, where %s is wanted.", found, wanted);
+	return MM_ERR_BAD_MODEL;
+}
+
+mm_status
+mm_safetensors_get_typed(const mm_safetensors *st, const char *name, mm_dtype dtype, int ndim,
+						 const int64_t *shape, const void **data, mm_error *err)
+{
+	const mm_tensor *t = mm_safetensors_find(st, name);
+	mm_status status;
+
+	if (t == NULL)
+		return mm_fail(err, MM_ERR_BAD_MODEL, "model has no tensor \"%s\"", name);
+	status = mm_tensor_check(t, ndim, shape, err);
+	if (status != MM_OK)
+		return status;
+	if (t->dtype != dtype)
+	{
+		mm_fail(err, MM_ERR_BAD_MODEL, "tensor \"%s\" is not what the configuration says", name);
+		mm_fail_detail(err, "Its type is %s, where %s is wanted.", mm_dtype_name(t->dtype),
+					   mm_dtype_name(dtype));
+		return MM_ERR_BAD_MODEL;
+	}
+	if ((uintptr_t) t->data % mm_dtype_size(dtype) != 0)
+		return mm_fail(err, MM_ERR_BAD_MODEL, "tensor \"%s\" is not aligned", name);
+	*data = t->data;
+	return MM_OK;
+}
+
 mm_status
 mm_safetensors_get(const mm_safetensors *st, const char *name, int ndim, const int64_t *shape,
 				   const float **data, mm_error *err)
 {
-	const mm_tensor *t = mm_safetensors_find(st, name);
-	bool fits;
+	const void *p = NULL;
+	mm_status status = mm_safetensors_get_typed(st, name, MM_DTYPE_F32, ndim, shape, &p, err);
 
-	if (t == NULL)
-	{
-		mm_fail(err, MM_ERR_BAD_MODEL, "model has no tensor \"%s\"", name);
-		return MM_ERR_BAD_MODEL;
-	}
-	fits = t->dtype == MM_DTYPE_F32 && t->ndim == ndim &&
-		   memcmp(t->shape, shape, sizeof(shape[0]) * ndim) == 0;
-	if (!fits)
-	{
-		mm_fail(err, MM_ERR_BAD_MODEL, "tensor \"%s\" is not what the configuration says", name);
-		mm_fail_detail(
-			err, "wanted float32 with %d dimensions, the first %lld; it has %d, the first %lld",
-			ndim, (long long) shape[0], t->ndim, (long long) (t->ndim ? t->shape[0] : 0));
-		return MM_ERR_BAD_MODEL;
-	}
-	if ((uintptr_t) t->data % sizeof(float) != 0)
-	{
-		mm_fail(err, MM_ERR_BAD_MODEL, "tensor \"%s\" is not aligned", name);
-		return MM_ERR_BAD_MODEL;
-	}
-	*data = t->data;
-	return MM_OK;
+	*data = p;
+	return status;
 }

@@ -25,9 +25,9 @@ typedef struct worker
 {
 	struct job *job;
 	void *scratch; /* the architecture's */
-	float *pixels; /* image_size^2 x 3 */
-	int32_t *ids;  /* MM_BATCH_TOKENS */
-	int *starts;   /* MM_BATCH_TOKENS + 1 */
+	float *pixels; /* pictures of a unit: image_size^2 x 3 each */
+	int32_t *ids;  /* batch_tokens */
+	int *starts;   /* MM_BATCH_TEXTS + 1 */
 	int32_t *text; /* context_length: ids of one text */
 	bool caller;
 	pthread_t thread;
@@ -51,7 +51,8 @@ typedef struct job
 	void (*run)(worker *w, struct job *job);
 	const mm_slice *inputs;
 	int n;
-	float *out; /* n x dims */
+	float *out;    /* n x dims */
+	mm_team *team; /* of the single input's workers; NULL where each has inputs of its own */
 	pthread_mutex_t mutex;
 
 	/* under the mutex */
@@ -60,15 +61,22 @@ typedef struct job
 	mm_error err;
 } job;
 
+static int
+image_unit(const mm_model *model)
+{
+	return model->architecture->image_unit ? model->architecture->image_unit(model) : 1;
+}
+
+/* members: of the team whose loops go through this worker's scratch */
 static void
-take_scratch(const mm_model *model, mm_arena *arena, worker *w)
+take_scratch(const mm_model *model, int members, mm_arena *arena, worker *w)
 {
 	size_t side = model->info.image_size;
 
-	w->scratch = model->architecture->take_scratch(model, arena);
-	w->pixels = mm_arena_floats(arena, side * side * 3);
-	w->ids = mm_arena_alloc(arena, sizeof(int32_t) * MM_BATCH_TOKENS);
-	w->starts = mm_arena_alloc(arena, sizeof(int) * (MM_BATCH_TOKENS + 1));
+	w->scratch = model->architecture->take_scratch(model, members, arena);
+	w->pixels = mm_arena_floats(arena, side * side * 3 * image_unit(model));
+	w->ids = mm_arena_alloc(arena, sizeof(int32_t) * mm_batch_tokens(model));
+	w->starts = mm_arena_alloc(arena, sizeof(int) * (MM_BATCH_TEXTS + 1));
 	w->text = mm_arena_alloc(arena, sizeof(int32_t) * (model->info.context_length + 1));
 }
 
@@ -96,7 +104,7 @@ mm_session_create(const mm_model *model, const mm_session_options *opts, mm_erro
 
 	/* twice the same walk: to measure, then to take */
 	for (int i = 0; i < session->workers; i++)
-		take_scratch(model, &arena, &session->worker[i]);
+		take_scratch(model, i == 0 ? session->workers : 1, &arena, &session->worker[i]);
 	session->block = mm_arena_block(arena.used);
 	if (session->block == NULL)
 	{
@@ -107,7 +115,7 @@ mm_session_create(const mm_model *model, const mm_session_options *opts, mm_erro
 	arena = (mm_arena){.base = session->block};
 	for (int i = 0; i < session->workers; i++)
 	{
-		take_scratch(model, &arena, &session->worker[i]);
+		take_scratch(model, i == 0 ? session->workers : 1, &arena, &session->worker[i]);
 		session->worker[i].caller = i == 0;
 	}
 	return session;
@@ -135,6 +143,15 @@ job_failed(job *job, int input, const mm_error *err)
 	pthread_mutex_unlock(&job->mutex);
 }
 
+/* So many inputs at a time that every worker gets some. */
+static int
+fair_share(const job *job, int most)
+{
+	int share = (job->n + job->session->workers - 1) / job->session->workers;
+
+	return share < most ? share : most;
+}
+
 /*
  * The next inputs, at most "most"; 0 when there is nothing left to do.  After a
  * failure the inputs before it still get done, in case one of them fails too.
@@ -156,16 +173,22 @@ take_inputs(job *job, int most, int *first)
 static mm_run
 run_of(const worker *w, const job *job)
 {
-	return (mm_run){
-		.ops = job->session->model->ops, .poll = &job->session->poll, .caller = w->caller};
+	return (mm_run){.ops = job->session->model->ops,
+					.poll = &job->session->poll,
+					.caller = w->caller,
+					.team = job->team};
 }
 
 static void *
 thread_main(void *arg)
 {
 	worker *w = arg;
+	struct job *job = w->job;
 
-	w->job->run(w, w->job);
+	if (job->team)
+		mm_team_serve(job->team, (int) (w - job->session->worker));
+	else
+		job->run(w, job);
 	return NULL;
 }
 
@@ -194,20 +217,46 @@ start_threads(mm_session *session, job *job, int wanted)
 	return started;
 }
 
+/* One input has nothing to deal out, so the workers share its loops. */
+static void
+run_with_team(mm_session *session, job *job)
+{
+	mm_team team;
+	int started;
+
+	mm_team_init(&team, session->workers);
+	job->team = &team;
+	started = start_threads(session, job, session->workers);
+	team.members = started + 1;
+	job->run(&session->worker[0], job);
+	mm_team_dismiss(&team);
+	for (int i = 1; i <= started; i++)
+		pthread_join(session->worker[i].thread, NULL);
+	mm_team_destroy(&team);
+}
+
+static void
+run_with_workers(mm_session *session, job *job)
+{
+	int started =
+		start_threads(session, job, job->n < session->workers ? job->n : session->workers);
+
+	job->run(&session->worker[0], job);
+	for (int i = 1; i <= started; i++)
+		pthread_join(session->worker[i].thread, NULL);
+}
+
 static mm_status
 run_job(mm_session *session, job *job, int *failed, mm_error *err)
 {
-	int wanted = job->n < session->workers ? job->n : session->workers;
-	int started;
-
 	job->session = session;
 	job->failed = job->n;
 	pthread_mutex_init(&job->mutex, NULL);
 	atomic_store(&session->poll.canceled, false);
-	started = start_threads(session, job, wanted);
-	job->run(&session->worker[0], job);
-	for (int i = 1; i <= started; i++)
-		pthread_join(session->worker[i].thread, NULL);
+	if (job->n == 1 && session->workers > 1)
+		run_with_team(session, job);
+	else
+		run_with_workers(session, job);
 	pthread_mutex_destroy(&job->mutex);
 
 	if (failed)
@@ -254,10 +303,12 @@ static void
 run_texts(worker *w, job *job)
 {
 	const mm_session *session = job->session;
+	const mm_model *model = session->model;
 	mm_run run = run_of(w, job);
+	int most = fair_share(job, MM_BATCH_TEXTS);
 	int first, taken;
 
-	while ((taken = take_inputs(job, 16, &first)) > 0)
+	while ((taken = take_inputs(job, most, &first)) > 0)
 	{
 		int begin = first; /* of the batch being filled */
 		int tokens = 0;
@@ -274,7 +325,9 @@ run_texts(worker *w, job *job)
 				job_failed(job, i, &err);
 				return;
 			}
-			if (tokens + n > MM_BATCH_TOKENS)
+			if (model->architecture->used_tokens)
+				n = model->architecture->used_tokens(model, w->text, n);
+			if (tokens + n > MM_BATCH_TOKENS && tokens > 0)
 			{
 				forward_batch(w, job, begin, i - begin);
 				begin = i;
@@ -303,26 +356,34 @@ load_pixels(const mm_session *session, mm_slice bytes, mm_layout layout, float *
 	return status;
 }
 
+/* Decode pictures until a unit is full, compute it, go on. */
 static void
 run_images(worker *w, job *job)
 {
 	const mm_model *model = job->session->model;
+	size_t side = model->info.image_size;
 	mm_run run = run_of(w, job);
-	int i;
+	int most = fair_share(job, image_unit(model));
+	int first, n;
 
-	while (take_inputs(job, 1, &i) > 0)
+	while ((n = take_inputs(job, most, &first)) > 0)
 	{
-		mm_error err;
-
-		if (mm_canceled(&run))
-			return;
-		if (load_pixels(job->session, job->inputs[i], MM_LAYOUT_HWC, w->pixels, &err) != MM_OK)
+		for (int i = 0; i < n; i++)
 		{
-			job_failed(job, i, &err);
-			return;
+			mm_error err;
+
+			if (mm_canceled(&run))
+				return;
+			if (load_pixels(job->session, job->inputs[first + i], MM_LAYOUT_HWC,
+							w->pixels + side * side * 3 * i, &err) != MM_OK)
+			{
+				job_failed(job, first + i, &err);
+				return;
+			}
 		}
-		if (model->architecture->forward_image(model, w->scratch, &run, w->pixels,
-											   job->out + (size_t) i * model->info.dims) != MM_OK)
+		if (model->architecture->forward_images(model, w->scratch, &run, w->pixels, n,
+												job->out + (size_t) first * model->info.dims) !=
+			MM_OK)
 			return;
 	}
 }

@@ -21,6 +21,7 @@
 #include "mm_encoders.h"
 #include "ops.h"
 #include "safetensors.h"
+#include "team.h"
 
 /*
  * Interrupts: the callback is the caller's and runs on its thread alone; other
@@ -33,13 +34,32 @@ typedef struct mm_poll
 	atomic_bool canceled;
 } mm_poll;
 
+struct mm_weight;
+struct mm_linear_io;
+
 /* What a tower gets to run: kernels, polling, and whose thread this is. */
 typedef struct mm_run
 {
 	const mm_ops *ops;
 	mm_poll *poll;
-	bool caller; /* on the caller's thread */
+	bool caller;   /* on the caller's thread */
+	mm_team *team; /* who shares the loops of this pass; NULL: nobody */
+
+	/* sees the inputs of every mm_linear before it runs; NULL: nobody looks */
+	void (*observe)(void *arg, const struct mm_weight *w, const struct mm_linear_io *io);
+	void *observe_arg;
 } mm_run;
+
+/* Run fn for the tasks 0 to n - 1, on the team where there is one. */
+static inline void
+mm_parallel(const mm_run *run, mm_task_fn fn, void *arg, int n)
+{
+	if (run->team)
+		mm_team_run(run->team, fn, arg, n);
+	else
+		for (int task = 0; task < n; task++)
+			fn(arg, task, 0);
+}
 
 /* True when the call is to end. */
 static inline bool
@@ -51,5 +71,13 @@ mm_canceled(const mm_run *run)
 		atomic_store(&poll->canceled, true);
 	return atomic_load_explicit(&poll->canceled, memory_order_relaxed);
 }
+
+/* Texts side by side: the ids of all, one after another, without padding. */
+typedef struct mm_token_batch
+{
+	int n;              /* texts */
+	const int32_t *ids; /* starts[n] of them */
+	const int *starts;  /* n + 1: text i has the ids from starts[i] to starts[i + 1] */
+} mm_token_batch;
 
 #endif /* MM_TOWER_H */

@@ -94,7 +94,7 @@ run_forward_image(bench *b)
 	mm_poll poll = {0};
 	mm_run run = {.ops = b->model->ops, .poll = &poll};
 
-	b->model->architecture->forward_image(b->model, b->scratch, &run, b->pixels, b->out);
+	b->model->architecture->forward_images(b->model, b->scratch, &run, b->pixels, 1, b->out);
 }
 
 static void
@@ -186,9 +186,9 @@ bench_model(bench *b)
 	measure(b, "model and session opened again", 1, run_open);
 
 	side = mm_model_get_info(b->model)->image_size;
-	b->model->architecture->take_scratch(b->model, &arena);
+	b->model->architecture->take_scratch(b->model, 1, &arena);
 	arena = (mm_arena){.base = mm_arena_block(arena.used)};
-	b->scratch = b->model->architecture->take_scratch(b->model, &arena);
+	b->scratch = b->model->architecture->take_scratch(b->model, 1, &arena);
 	b->pixels = malloc(sizeof(float) * 3 * side * side);
 	for (int i = 0; i < 3 * side * side; i++)
 		b->pixels[i] = (float) (i * 7919 % 256) / 128 - 1;

@@ -244,9 +244,9 @@ check_images(mm_isa isa)
 	double worst_pooled = 0, worst_logits = 0, least = 1;
 	void *scratch;
 
-	model->architecture->take_scratch(model, &arena);
+	model->architecture->take_scratch(model, 1, &arena);
 	arena = (mm_arena){.base = mm_arena_block(arena.used)};
-	scratch = model->architecture->take_scratch(model, &arena);
+	scratch = model->architecture->take_scratch(model, 1, &arena);
 	for (int i = 0; i < COUNT; i += stride_of(isa))
 	{
 		float got[DIMS], pooled[POOLED], logits[LOGITS];
@@ -254,8 +254,8 @@ check_images(mm_isa isa)
 
 		draw(i, &model->transform);
 		golden_features(i, pooled, logits);
-		assert_int_equal(model->architecture->forward_image(model, scratch, &run, f.pixels, got),
-						 MM_OK);
+		assert_int_equal(
+			model->architecture->forward_images(model, scratch, &run, f.pixels, 1, got), MM_OK);
 		model->architecture->features(model, scratch, &p, &l);
 		worst_pooled = fmax(worst_pooled, max_diff(p, pooled, POOLED));
 		worst_logits = fmax(worst_logits, max_diff(l, logits, LOGITS));

@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * model_pack.c
+ *	  Putting the pack of a model into a directory.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "error.h"
+#include "model.h"
+
+static mm_status
+file_error(mm_error *err, const char *what, const char *path)
+{
+	return mm_fail(err, errno == ENOENT ? MM_ERR_NOT_FOUND : MM_ERR_IO,
+				   "could not %s \"%.180s\": %s", what, path, strerror(errno));
+}
+
+/* A rename lasts when its directory has been written. */
+static mm_status
+sync_directory(const char *dir, mm_error *err)
+{
+	int fd = open(dir, O_RDONLY | O_CLOEXEC);
+	mm_status status = MM_OK;
+
+	if (fd < 0)
+		return file_error(err, "open directory", dir);
+	if (fsync(fd) != 0)
+		status = file_error(err, "write directory", dir);
+	close(fd);
+	return status;
+}
+
+/*
+ * Packs of the same model and precision that are not the one just made.  Who
+ * has one mapped keeps it.
+ */
+static void
+remove_earlier(const char *dir, const char *name)
+{
+	DIR *d = opendir(dir);
+	/* NAME.PRECISION. is what all of them begin with; the rest is of one length */
+	size_t len = strlen(name);
+	size_t prefix = len - strlen("0123456789abcdef.pack");
+	struct dirent *entry;
+
+	while (d != NULL && (entry = readdir(d)) != NULL)
+	{
+		char path[1400];
+
+		if (strlen(entry->d_name) != len || strncmp(entry->d_name, name, prefix) != 0 ||
+			strcmp(entry->d_name, name) == 0 || strcmp(entry->d_name + len - 5, ".pack") != 0)
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
+		unlink(path);
+	}
+	if (d != NULL)
+		closedir(d);
+}
+
+static mm_status
+write_pack(mm_model *model, const mm_run *run, mm_precision precision, const char *dir,
+		   const char *name, int64_t *bytes, mm_error *err)
+{
+	char path[1400], temporary[1400];
+	int fd;
+	mm_status status;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	snprintf(temporary, sizeof(temporary), "%s/%s.%ld.tmp", dir, name, (long) getpid());
+	fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return file_error(err, "create", temporary);
+	status = model->architecture->pack(model, run, precision, fd, bytes, err);
+	if (status == MM_OK && (fchmod(fd, 0444) != 0 || fsync(fd) != 0))
+		status = file_error(err, "write", temporary);
+	close(fd);
+	if (status == MM_OK && rename(temporary, path) != 0)
+		status = file_error(err, "rename", temporary);
+	if (status != MM_OK)
+	{
+		unlink(temporary);
+		return status;
+	}
+	return sync_directory(dir, err);
+}
+
+mm_status
+mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int64_t *bytes,
+			  mm_error *err)
+{
+	mm_model_options options = request->opts ? *request->opts : (mm_model_options){0};
+	mm_poll poll = {.interrupt = request->interrupt, .interrupt_arg = request->interrupt_arg};
+	mm_run run = {.poll = &poll, .caller = true};
+	mm_precision precision;
+	mm_model *model;
+	char name[160];
+	mm_status status;
+
+	status = mm_model_precision(request->dir, options.precision, &precision, err);
+	if (status != MM_OK)
+		return status;
+	options.precision = mm_precision_name(MM_PRECISION_FLOAT32);
+	model = mm_model_open(request->dir, &options, err);
+	if (model == NULL)
+		return err->status;
+	if (model->architecture->pack == NULL)
+		status = mm_fail(err, MM_ERR_UNSUPPORTED, "model needs no pack");
+	if (status == MM_OK)
+	{
+		run.ops = model->ops;
+		model->architecture->pack_name(model, precision, name, sizeof(name));
+		snprintf(path, path_size, "%s/%s", request->pack_dir, name);
+		status = write_pack(model, &run, precision, request->pack_dir, name, bytes, err);
+	}
+	if (status == MM_OK)
+		remove_earlier(request->pack_dir, name);
+	mm_model_close(model);
+	return status;
+}

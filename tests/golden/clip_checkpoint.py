@@ -8,7 +8,8 @@
     clip_checkpoint.py --list
 
 With --tests, OUT gets one directory for each member of TESTS: the checkpoints
-that the goldens of make_clip_goldens.py belong to.
+that the goldens of make_clip_goldens.py belong to, compared with the hashes
+that it recorded; and rn50-like, which has none.
 
 The standard library is all it needs.  numpy makes it faster and changes no
 bit: MMODAL_NO_NUMPY=1 in the environment leaves it out.
@@ -23,6 +24,7 @@ import array
 import collections
 import functools
 import gzip
+import hashlib
 import json
 import math
 import os
@@ -670,6 +672,28 @@ def write(out, arch_name, layout, dtype, seed=1, outliers=False, old_config=Fals
             write_sharded(out, entries, seed)
 
 
+def sha256(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def weights_hashes(directory):
+    return {n: sha256(os.path.join(directory, n))
+            for n in sorted(os.listdir(directory)) if n.endswith(".safetensors")}
+
+
+def check_tests(out):
+    """Are these the checkpoints that the goldens were made from?"""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clip_towers.json")
+    with open(path, encoding="utf-8") as f:
+        known = json.load(f)["checkpoints"]
+    for test in TESTS:
+        made = weights_hashes(os.path.join(out, test.name))
+        if test.name not in known or known[test.name]["weights"] != made:
+            sys.exit("clip_checkpoint: %s is not what the goldens were made from: "
+                     "run make_clip_goldens.py" % test.name)
+
+
 def write_test(out, test, merges=None):
     write(os.path.join(out, test.name), test.arch, test.layout, test.dtype,
           outliers=test.outliers, old_config=test.old_config, merges=merges)
@@ -699,6 +723,7 @@ def main():
         for test in TESTS:
             write_test(args.out, test, args.merges)
         write(os.path.join(args.out, RESNET), RESNET, "openai", "f16")
+        check_tests(args.out)
     elif not (args.arch and args.layout and args.dtype):
         parser.error("--arch, --layout and --dtype are needed")
     else:

@@ -339,7 +339,14 @@ def golden(directory):
 def write_golden(directory):
     """Puts golden.json there in one step; returns its path."""
     path = os.path.join(directory, "golden.json")
-    text = json.dumps(golden(directory), indent=1, ensure_ascii=False) + "\n"
+    made = golden(directory)
+    # one line for each text and picture
+    rows = ",\n".join(
+        " %s: [\n%s\n ]" % (json.dumps(kind), ",\n".join(
+            "  " + json.dumps(row, ensure_ascii=False) for row in made.pop(kind)))
+        for kind in ("texts", "images"))
+    head = "".join(" %s: %s,\n" % (json.dumps(k), json.dumps(v)) for k, v in made.items())
+    text = "{\n%s%s\n}\n" % (head, rows)
     with open(path + ".new", "w", encoding="utf-8", newline="\n") as f:
         f.write(text)
     os.replace(path + ".new", path)

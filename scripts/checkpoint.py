@@ -19,6 +19,7 @@ import zipfile
 from model_directory import Error, read_json, write_file
 
 INDEX = "model.safetensors.index.json"
+OPEN_CLIP = "open_clip_config.json"
 SHARD = re.compile(r"model-[0-9]{5}-of-[0-9]{5}\.safetensors")
 PICKLES = (".bin", ".pt", ".pth")
 
@@ -78,7 +79,7 @@ def read_header(path):
 def shards_of(index_path):
     """shard -> names of its tensors."""
     shards = {}
-    weight_map = read_json(index_path).get("weight_map")
+    weight_map = read_json(index_path, INDEX).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise Error("%s has no weight_map" % INDEX)
     for tensor, shard in weight_map.items():
@@ -249,7 +250,7 @@ def open_clip_part(parent, name):
 
 def config_of_open_clip(path):
     """The numbers of open_clip's configuration under the hub's names."""
-    model = open_clip_part(read_json(path), "model_cfg")
+    model = open_clip_part(read_json(path, OPEN_CLIP), "model_cfg")
     vision = open_clip_part(model, "vision_cfg")
     text = open_clip_part(model, "text_cfg")
     try:
@@ -285,8 +286,9 @@ def config_of_open_clip(path):
 def preprocessor(config, open_clip_path=None):
     """What the hub's preprocessor_config.json says of such a model."""
     mean, std = CLIP_MEAN, CLIP_STD
-    if open_clip_path is not None and "preprocess_cfg" in read_json(open_clip_path):
-        how = open_clip_part(read_json(open_clip_path), "preprocess_cfg")
+    theirs = read_json(open_clip_path, OPEN_CLIP) if open_clip_path is not None else {}
+    if "preprocess_cfg" in theirs:
+        how = open_clip_part(theirs, "preprocess_cfg")
         if how.get("resize_mode", "shortest") != "shortest" \
                 or how.get("interpolation", "bicubic") not in ("bicubic", "random"):
             raise Error("unsupported preprocessing: %s, %s" % (
@@ -312,7 +314,7 @@ def write_merges(path, lines):
 
 def merges_of_tokenizer(path):
     """The merges of a tokenizer.json, in which they are pairs or strings."""
-    model = read_json(path).get("model")
+    model = read_json(path, "tokenizer.json").get("model")
     merges = model.get("merges") if isinstance(model, dict) else None
     if not isinstance(merges, list) or not merges:
         raise Error("tokenizer.json holds no merges")

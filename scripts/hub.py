@@ -83,6 +83,8 @@ def reason_of(error):
 class Interrupted(Exception):
     """A transfer that may be tried again."""
 
+    further = False  # it got further than those before it
+
 
 class Unreachable(Interrupted):
     """No answer at all."""
@@ -124,14 +126,14 @@ class Hub:
 
     def insist(self, attempt):
         """Call attempt() until it goes through, or the tries are used up; one
-        that returns False has got further, and starts the count again."""
+        that got further starts the count again."""
         failures = 0
         while True:
             try:
-                if attempt():
-                    return
-                failures = 0
+                attempt()
+                return
             except Interrupted as e:
+                failures = 0 if e.further else failures
                 if failures >= self.retries:
                     raise Error(str(e)) from None
                 time.sleep(min(30, 2 ** failures))
@@ -151,7 +153,6 @@ class Hub:
                 raise Error(str(e)) from None
             except (OSError, http.client.HTTPException) as e:
                 raise Interrupted("%s broke off: %s" % (self.host, reason_of(e))) from None
-            return True
 
         self.insist(attempt)
         try:
@@ -177,13 +178,11 @@ class Hub:
         def attempt():
             nonlocal best
             try:
-                done = self.transfer(url, what, file, part, progress)
-            except Interrupted:
-                if size_of(part) <= best:
-                    raise
-                done = False
-            best = max(best, size_of(part))
-            return done
+                self.transfer(url, what, file, part, progress)
+            except Interrupted as e:
+                e.further = size_of(part) > best
+                best = max(best, size_of(part))
+                raise
 
         self.insist(attempt)
         problem = problem_of(part, file)
@@ -202,7 +201,7 @@ class Hub:
             os.unlink(part)
             have = 0
         if have > 0 and have == file.size:
-            return True
+            return
         try:
             response = self.open(url, what, have)
         except Interrupted as e:
@@ -228,7 +227,6 @@ class Hub:
                     progress(have)
         if expected is not None and have < expected:
             raise Interrupted("%s broke off after %d of %d bytes" % (what, have, expected))
-        return True
 
 
 def goes_on_from(response, start):

@@ -33,15 +33,16 @@ def write_json(path, value):
     write_file(path, (json.dumps(value, indent=2) + "\n").encode())
 
 
-def read_json(path):
-    """A JSON object out of a file that may hold anything."""
+def read_json(path, name=None):
+    """A JSON object out of a file that may hold anything, and may lie in the
+    cache under another name."""
     try:
         with open(path, "rb") as f:
             value = json.loads(f.read())
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise Error("%s is not a JSON object" % os.path.basename(path))
+        raise Error("%s is not a JSON object" % (name or os.path.basename(path)))
     return value
 
 

@@ -1,7 +1,8 @@
 """What is in a CLIP checkpoint: configuration, weights, merges.
 
-Reads the layouts that exist, and writes what a model directory has to hold:
-config.json in the form of the hub's CLIPModel, weights as safetensors.
+Weights with the names of transformers' CLIPModel go with a config.json, those
+with OpenAI's names with an open_clip_config.json.  In between, a configuration
+is a dict as in config.json, whichever file it came from.
 PyTorch is imported only to convert what is in its own formats.
 """
 
@@ -138,14 +139,17 @@ def refuse_resnet(names):
         raise Error(RESNET)
 
 
-def measures(shapes):
-    """The numbers of a config.json that the shapes tell."""
+def layout_of(shapes):
     refuse_resnet(shapes)
     for layout in (HF, OPENAI):
         if layout["patch"] in shapes:
-            break
-    else:
-        raise Error("unsupported architecture: no CLIP image tower among the weights")
+            return layout
+    raise Error("unsupported architecture: no CLIP image tower among the weights")
+
+
+def measures(shapes):
+    """The numbers of a config.json that the shapes tell."""
+    layout = layout_of(shapes)
 
     def shape(part, rank):
         if layout[part] not in shapes or len(shapes[layout[part]][1]) != rank:
@@ -181,7 +185,7 @@ def measures(shapes):
 
 
 def check_fit(config, shapes):
-    """Whether configuration and weights are of one model, as far as config.json
+    """Whether configuration and weights are of one model, as far as the one
     says: what it leaves out has the defaults of its library."""
     def compare(said, measured, where):
         for key, value in measured.items():
@@ -189,7 +193,7 @@ def check_fit(config, shapes):
                 inner = said.get(key)
                 compare(inner if isinstance(inner, dict) else {}, value, key + ".")
             elif key in said and said[key] != value:
-                raise Error("config.json does not fit the weights: %s%s is %s, and should be %s"
+                raise Error("the configuration does not fit the weights: %s%s is %s, and should be %s"
                             % (where, key, json.dumps(said[key]), value))
     compare(config, measures(shapes), "")
 
@@ -283,17 +287,59 @@ def config_of_open_clip(path):
         raise Error("open_clip_config.json is not complete") from None
 
 
-def preprocessor(config, open_clip_path=None):
+def mlp_ratio(width, inner):
+    """With the digits that lead back to the inner width."""
+    ratio = math.floor(10000 * inner / width) / 10000
+    return ratio if int(width * ratio) == inner else round(ratio + 0.0001, 4)
+
+
+def open_clip_of_config(config):
+    """The other way round."""
+    try:
+        vision, text = config["vision_config"], config["text_config"]
+        widths = vision["hidden_size"], text["hidden_size"]
+        activations = {part.get("hidden_act", "quick_gelu") for part in (vision, text)}
+        if len(activations) != 1 or not activations <= {"quick_gelu", "gelu"}:
+            raise Error("unsupported architecture: activation %s" % ", ".join(activations))
+        return {"model_cfg": {
+            "embed_dim": config["projection_dim"],
+            "quick_gelu": activations == {"quick_gelu"},
+            "vision_cfg": {
+                "image_size": vision["image_size"],
+                "layers": vision["num_hidden_layers"],
+                "width": widths[0],
+                "head_width": widths[0] // vision["num_attention_heads"],
+                "mlp_ratio": mlp_ratio(widths[0], vision["intermediate_size"]),
+                "patch_size": vision["patch_size"],
+            },
+            "text_cfg": {
+                "context_length": text.get("max_position_embeddings", 77),
+                "vocab_size": text.get("vocab_size", 49408),
+                "width": widths[1],
+                "heads": text["num_attention_heads"],
+                "layers": text["num_hidden_layers"],
+                "mlp_ratio": mlp_ratio(widths[1], text["intermediate_size"]),
+            }}}
+    except (KeyError, TypeError, ZeroDivisionError):
+        raise Error("config.json is not complete") from None
+
+
+def preprocessing_of_open_clip(path):
+    """mean and std, or None where it does not say."""
+    parent = read_json(path, OPEN_CLIP)
+    if "preprocess_cfg" not in parent:
+        return None
+    how = open_clip_part(parent, "preprocess_cfg")
+    if how.get("resize_mode", "shortest") != "shortest" \
+            or how.get("interpolation", "bicubic") not in ("bicubic", "random"):
+        raise Error("unsupported preprocessing: %s, %s" % (
+            how.get("resize_mode", "shortest"), how.get("interpolation", "bicubic")))
+    return how.get("mean") or CLIP_MEAN, how.get("std") or CLIP_STD
+
+
+def preprocessor(config, mean_and_std):
     """What the hub's preprocessor_config.json says of such a model."""
-    mean, std = CLIP_MEAN, CLIP_STD
-    theirs = read_json(open_clip_path, OPEN_CLIP) if open_clip_path is not None else {}
-    if "preprocess_cfg" in theirs:
-        how = open_clip_part(theirs, "preprocess_cfg")
-        if how.get("resize_mode", "shortest") != "shortest" \
-                or how.get("interpolation", "bicubic") not in ("bicubic", "random"):
-            raise Error("unsupported preprocessing: %s, %s" % (
-                how.get("resize_mode", "shortest"), how.get("interpolation", "bicubic")))
-        mean, std = how.get("mean") or mean, how.get("std") or std
+    mean, std = mean_and_std or (CLIP_MEAN, CLIP_STD)
     size = config.get("vision_config", {}).get("image_size", 224)
     return {
         "do_resize": True, "size": {"shortest_edge": size}, "resample": 3,

@@ -526,6 +526,11 @@ def shards():
     return dict(with_files(WHOLE, weights=None), **files)
 
 
+def only_open_clip():
+    return {"open_clip_config.json": as_json(OPEN_CLIP), "merges.txt": MERGES.encode(),
+            "open_clip_model.safetensors": OPENAI_WEIGHTS}
+
+
 def test_layouts():
     hub, place = Hub(shards()), Place()
     ok(place.run("own/net", hub=hub) and
@@ -543,27 +548,54 @@ def test_layouts():
           hub=hub)
     hub.close()
 
-    only = {"open_clip_config.json": as_json(OPEN_CLIP), "merges.txt": MERGES.encode(),
-            "open_clip_model.safetensors": OPENAI_WEIGHTS}
+    only = only_open_clip()
     hub, place = Hub(only), Place()
     ok(place.run("own/net", hub=hub) and
-       place.read("net", "model.safetensors") == OPENAI_WEIGHTS, "open_clip's layout", place.log)
+       place.files("net") == sorted(list(only) + ["preprocessor_config.json", "source.json"]) and
+       place.read("net", "open_clip_model.safetensors") == OPENAI_WEIGHTS and
+       place.json("net", "open_clip_config.json") == OPEN_CLIP, "open_clip's layout",
+       "%s\n%s" % (place.files("net") if place.left() else "", place.log))
+    ok(place.json("net", "preprocessor_config.json")["image_mean"] == [0.5] * 3,
+       "its preprocessing too")
+    hub.close()
+
+    renamed = {"model.safetensors" if k.startswith("open_clip_model") else k: v
+               for k, v in only.items()}
+    place = Place()
+    source = write_directory(os.path.join(place.dir, "net"), renamed)
+    ok(place.run(source) and "open_clip_model.safetensors" in place.files("net") and
+       "model.safetensors" not in place.files("net"), "its weights under another name", place.log)
+    place = Place()
+    source = write_directory(os.path.join(place.dir, "net"), with_files(
+        WHOLE, weights=None, open_clip_weights=OPENAI_WEIGHTS))
+    ok(place.run(source) and "config.json" not in place.files("net"),
+       "with transformers' configuration alone", place.log)
+    made = place.json("net", "open_clip_config.json")["model_cfg"]
+    ok(made == {
+        "embed_dim": JOINT, "quick_gelu": True,
+        "vision_cfg": {"image_size": SIZE, "layers": LAYERS, "width": WIDTH, "head_width": 64,
+                       "mlp_ratio": 2.0, "patch_size": PATCH},
+        "text_cfg": {"context_length": CONTEXT, "vocab_size": WORDS, "width": WIDTH, "heads": 1,
+                     "layers": LAYERS, "mlp_ratio": 2.0}}, "open_clip's is made of it", made)
+    place = Place()
+    source = write_directory(os.path.join(place.dir, "net"), with_files(
+        only, open_clip_weights=HF_WEIGHTS))
+    ok(place.run(source) and "open_clip_config.json" not in place.files("net") and
+       "model.safetensors" in place.files("net"), "and the other way round", place.log)
     config = place.json("net", "config.json")
     ok(config["model_type"] == "clip" and config["projection_dim"] == JOINT and
        config["vision_config"]["num_attention_heads"] == 2 and
        config["vision_config"]["intermediate_size"] == FEED and
        config["text_config"]["hidden_act"] == "gelu" and
-       config["text_config"]["eos_token_id"] == WORDS - 1, "its configuration as config.json",
+       config["text_config"]["eos_token_id"] == WORDS - 1, "transformers' is made of open_clip's",
        config)
-    ok(place.json("net", "preprocessor_config.json")["image_mean"] == [0.5] * 3,
-       "its preprocessing too")
-    hub.close()
 
     both = with_files(dict(WHOLE, **only), bin=b"a pickle")
     hub, place = Hub(both), Place()
     ok(place.run("own/net", hub=hub) and place.read("net", "model.safetensors") == HF_WEIGHTS and
        not hub.fetched("pytorch_model.bin") and not hub.fetched("open_clip_model.safetensors"),
        "model.safetensors is preferred", place.log)
+    ok("open_clip_config.json" not in place.files("net"), "and comes with its own configuration")
     hub.close()
 
     merges = [["a", "b"], ["c", "d"]]
@@ -681,16 +713,20 @@ def bpe_file(path):
 def test_single():
     place = Place()
     bpe = bpe_file(os.path.join(place.dir, "bpe.txt.gz"))
+    both = write_directory(os.path.join(place.dir, "both"), with_files(
+        dict(WHOLE, **only_open_clip()), preprocessor=as_json(
+            {"image_mean": [0.4] * 3, "image_std": [0.5] * 3})))
+    ok(place.run(both, "--name", "both") and "differ in mean or std" in place.log,
+       "two configurations that differ are told", place.log)
+    shutil.rmtree(os.path.join(place.models, "both"))
     alone = write_directory(os.path.join(place.dir, "alone"), {"ViT-x.safetensors": OPENAI_WEIGHTS})
     alone = os.path.join(alone, "ViT-x.safetensors")
     fails(place, "does not tell its activation", "weights alone", alone, "--merges", bpe)
     ok(place.run(alone, "--merges", bpe, "--activation", "gelu") and place.left() == ["vit-x"],
        "a single .safetensors file", place.log)
-    config = place.json("vit-x", "config.json")
-    ok(config["vision_config"]["hidden_act"] == "gelu" and
-       config["vision_config"]["image_size"] == SIZE and
-       config["text_config"]["num_hidden_layers"] == LAYERS, "its configuration is its shapes'",
-       config)
+    config = place.json("vit-x", "open_clip_config.json")["model_cfg"]
+    ok(config["quick_gelu"] is False and config["vision_cfg"]["image_size"] == SIZE and
+       config["text_cfg"]["layers"] == LAYERS, "its configuration is its shapes'", config)
     merges = place.read("vit-x", "merges.txt").decode().split("\n")
     ok(merges[0] == "#version: 0.2" and len(merges) == 48896 and merges[1] == "a0 b" and
        merges[48894] == "a48893 b" and merges[48895] == "", "merges as the hub has them")
@@ -805,7 +841,8 @@ def test_torch():
         "open_clip_config.json": as_json(OPEN_CLIP), "merges.txt": MERGES.encode()})
     torch.save(training, os.path.join(source, "open_clip_pytorch_model.bin"))
     ok(place.run(source, stubs=False) and
-       set(read_tensors(place.read("net", "model.safetensors"))) == set(openai_shapes()),
+       set(read_tensors(place.read("net", "open_clip_model.safetensors"))) ==
+       set(openai_shapes()),
        "open_clip's .bin, a checkpoint of a training", place.log)
 
     def archive(path, shapes):
@@ -830,12 +867,12 @@ def test_torch():
     path = archive(os.path.join(beside, "ViT-Y.pt"), openai_shapes())
     ok(place.run(path, "--merges", bpe, "--name", "clip-vit-y", stubs=False),
        "OpenAI's archive", place.log)
-    made = read_tensors(place.read("clip-vit-y", "model.safetensors"))
+    made = read_tensors(place.read("clip-vit-y", "open_clip_model.safetensors"))
     ok(set(made) == set(openai_shapes()) and made["visual.proj"][0] == "F16",
        "its tensors, in half precision", sorted(made))
-    config = place.json("clip-vit-y", "config.json")
-    ok(config["text_config"]["hidden_act"] == "quick_gelu" and
-       config["vision_config"]["image_size"] == SIZE, "OpenAI's activation", config)
+    config = place.json("clip-vit-y", "open_clip_config.json")["model_cfg"]
+    ok(config["quick_gelu"] is True and config["vision_cfg"]["image_size"] == SIZE,
+       "OpenAI's activation", config)
     resnet = archive(os.path.join(place.dir, "RN50.pt"), dict(
         openai_shapes(), **{"visual.layer1.0.conv1.weight": (4, 4, 1, 1)}))
     fails(place, "unsupported architecture: ResNet image tower", "RN50.pt is refused", resnet,

@@ -456,9 +456,10 @@ def convert(path, out):
     types = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
     state = load_state(torch, path)
     refuse_resnet(state)
-    # whole numbers are sizes and positions, which no tower reads
+    # whole numbers are sizes and positions, and masks are all alike: no tower reads them
     tensors = {name: t.detach() for name, t in state.items()
-               if isinstance(t, torch.Tensor) and t.is_floating_point()}
+               if isinstance(t, torch.Tensor) and t.is_floating_point()
+               and name.split(".")[-1] != "attn_mask"}
     for name, tensor in tensors.items():
         if tensor.dtype not in types or tensor.layout != torch.strided:
             raise Error("%s is of a type that cannot be kept: %s" % (name, tensor.dtype))

@@ -26,22 +26,21 @@ File = collections.namedtuple("File", "name size sha256 git")
 Model = collections.namedtuple("Model", "id revision commit licence files")
 
 
-def huggingface_hub():
-    """The package where it is installed and works, else None."""
+def of_huggingface_hub():
+    """Endpoint and token that the package knows; empty where it is not installed."""
     try:
-        import huggingface_hub as package
+        from huggingface_hub import constants, get_token
+        return constants.ENDPOINT, get_token() or ""
     except Exception:  # a broken installation is as good as none
-        return None
-    return package
+        return "", ""
 
 
 def endpoint_and_token():
     endpoint = os.environ.get("HF_ENDPOINT", "").strip()
     token = os.environ.get("HF_TOKEN", "").strip()
-    package = None if endpoint and token else huggingface_hub()
-    if package is not None:
-        endpoint = endpoint or package.constants.ENDPOINT
-        token = token or package.get_token() or ""
+    if not endpoint or not token:
+        known = of_huggingface_hub()
+        endpoint, token = endpoint or known[0], token or known[1]
     if not endpoint:
         raise Error("no hub is known: set HF_ENDPOINT to its address (https://...), "
                     "or install huggingface_hub, which knows one")

@@ -284,14 +284,14 @@ class Place:
         return [sys.executable, TOOL, "--models", self.models, "--cache", self.cache,
                 "--timeout", "5"] + list(arguments)
 
-    def environment(self, hub=None, token=None, stubs=True, **more):
+    def environment(self, hub=None, token=None, stubs=True, python=None, **more):
         env = {k: v for k, v in os.environ.items()
                if not k.upper().startswith(("HF_", "HTTP", "PYTHON")) and
                not k.upper().endswith("_PROXY")}
         env["HOME"] = self.dir
         env["NO_PROXY"] = "127.0.0.1"
         if stubs:
-            env["PYTHONPATH"] = STUBS
+            env["PYTHONPATH"] = ":".join([python, STUBS] if python else [STUBS])
         if hub is not None:
             env["HF_ENDPOINT"] = hub if isinstance(hub, str) else hub.url
         if token:
@@ -299,13 +299,13 @@ class Place:
         env.update(more)
         return env
 
-    def run(self, *arguments, retries=0, hub=None, token=None, stubs=True, limit=None, cwd=ROOT):
+    def run(self, *arguments, retries=0, hub=None, token=None, stubs=True, limit=None, python=None):
         def preexec():
             if limit:
                 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         result = subprocess.run(
-            self.command("--retries", str(retries), *arguments), cwd=cwd, preexec_fn=preexec,
-            env=self.environment(hub, token, stubs), stdout=subprocess.PIPE,
+            self.command("--retries", str(retries), *arguments), cwd=ROOT, preexec_fn=preexec,
+            env=self.environment(hub, token, stubs, python), stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, universal_newlines=True,
             timeout=120)
         self.log = result.stdout + result.stderr
@@ -511,6 +511,15 @@ def test_token():
     ok(place.run("own/net", hub=hub, token=TOKEN) and
        all(h.get("Authorization") for _, h in hub.requests),
        "a redirect on the same host keeps it", place.log)
+    hub.close()
+
+    hub, place = Hub(WHOLE), Place()
+    write_directory(os.path.join(place.dir, "python", "huggingface_hub"), {
+        "__init__.py": b"def get_token():\n    return '%s'\n" % TOKEN.encode(),
+        "constants.py": b"ENDPOINT = '%s'\n" % hub.url.encode()})
+    ok(place.run("own/net", python=os.path.join(place.dir, "python")) and
+       all(h.get("Authorization") == "Bearer " + TOKEN for _, h in hub.requests),
+       "huggingface_hub knows a hub and a token", place.log)
     hub.close()
 
 
@@ -722,6 +731,9 @@ def test_single():
     alone = write_directory(os.path.join(place.dir, "alone"), {"ViT-x.safetensors": OPENAI_WEIGHTS})
     alone = os.path.join(alone, "ViT-x.safetensors")
     fails(place, "does not tell its activation", "weights alone", alone, "--merges", bpe)
+    resnet = write_directory(os.path.join(place.dir, "rn50"), {"model.safetensors": safetensors({
+        "visual.layer1.0.conv1.weight": (4, 4, 1, 1)})})
+    fails(place, "unsupported architecture: ResNet image tower", "RN50 alone", resnet)
     ok(place.run(alone, "--merges", bpe, "--activation", "gelu") and place.left() == ["vit-x"],
        "a single .safetensors file", place.log)
     config = place.json("vit-x", "open_clip_config.json")["model_cfg"]
@@ -857,6 +869,7 @@ def test_torch():
                 at = getattr(at, part)
             at.register_parameter(last, torch.nn.Parameter(torch.randn(shape).half()))
         root.register_buffer("input_resolution", torch.tensor(SIZE))
+        root.register_buffer("attn_mask", torch.zeros(CONTEXT, CONTEXT))
         torch.jit.script(root).save(path)
         return path
 

@@ -331,7 +331,7 @@ def preprocessing_of_open_clip(path):
         return None
     how = open_clip_part(parent, "preprocess_cfg")
     if how.get("resize_mode", "shortest") != "shortest" \
-            or how.get("interpolation", "bicubic") not in ("bicubic", "random"):
+            or how.get("interpolation", "bicubic") != "bicubic":
         raise Error("unsupported preprocessing: %s, %s" % (
             how.get("resize_mode", "shortest"), how.get("interpolation", "bicubic")))
     return how.get("mean") or CLIP_MEAN, how.get("std") or CLIP_STD

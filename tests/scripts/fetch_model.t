@@ -286,7 +286,7 @@ class Place:
 
     def environment(self, hub=None, token=None, stubs=True, python=None, **more):
         env = {k: v for k, v in os.environ.items()
-               if not k.upper().startswith(("HF_", "HTTP", "PYTHON")) and
+               if not k.upper().startswith(("HF_", "HTTP", "PYTHON", "MAKE", "MFLAGS")) and
                not k.upper().endswith("_PROXY")}
         env["HOME"] = self.dir
         env["NO_PROXY"] = "127.0.0.1"

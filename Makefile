@@ -104,22 +104,36 @@ clean-build:
 	-$(MAKE) --no-print-directory -C encoders clean
 	scripts/clean
 
+# MODEL= is a hub's id, a directory or a file of weights.  What goes with it
+# (docs/models.md) counts on the command line alone: some systems have a NAME in
+# everybody's environment, and PGXS has a PYTHON of its own.
+given = $(filter command,$(firstword $(origin $(1))))
+fetch = $(if $(call given,PYTHON),$(PYTHON),python3) scripts/fetch-model --models '$(MODELS_DIR)' \
+	$(if $(call given,NAME),--name "$$NAME") $(if $(call given,MERGES),--merges "$$MERGES") \
+	$(if $(call given,ACTIVATION),--activation "$$ACTIVATION")
+
 .PHONY: setup-build model demo test lint bench unit-test
+ifneq ($(MODEL),)
+model:
+	@scripts/setup fetch
+	@$(fetch) -- "$$MODEL"
+else
 model:
 	@scripts/setup build model
 	@$(MAKE) --no-print-directory -C encoders
 	@scripts/make-model --out '$(MODELS_DIR)/mini' --tool build/encoders/mm-embed-texts
+endif
 
 demo:
 	@scripts/setup build model demo
-	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s MODEL= model
 	@$(MAKE) --no-print-directory -s all
 	@scripts/stage
 	@demo/run
 
 test:
 	@scripts/setup build model demo test lint
-	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s MODEL= model
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
 	@$(MAKE) --no-print-directory -s $(FAISS_TEST)
@@ -135,7 +149,7 @@ lint:
 
 bench:
 	@scripts/setup build model demo
-	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s MODEL= model
 	@$(MAKE) --no-print-directory -s all
 	@scripts/stage
 	@bench/run

@@ -307,7 +307,7 @@ static mm_status
 check_tower(const char *which, const mm_transformer *t, mm_error *err)
 {
 	if (t->layers >= 1 && t->layers <= MM_MAX_LAYERS && t->heads >= 1 && t->width % t->heads == 0 &&
-		t->width % MM_PANEL == 0 && t->ffn % MM_PANEL == 0)
+		t->width % MM_PANEL == 0)
 		return MM_OK;
 	mm_fail(err, MM_ERR_UNSUPPORTED, "%s tower of this shape is not supported", which);
 	mm_fail_detail(err,

@@ -247,6 +247,25 @@ extern mm_status mm_image_features(mm_session *session, mm_slice image, float *p
 extern int mm_pooled_dims(const mm_model *model);
 extern int mm_logit_dims(const mm_model *model);
 
+/* How a model's embeddings compare with the golden ones in its directory. */
+typedef struct mm_verification
+{
+	int texts, images; /* that were compared */
+	int ids_differ;    /* texts whose tokens are not the reference's */
+	double min_cosine;
+	double max_abs_diff;
+
+	/*
+	 * float32: cosine >= 0.999999 and no element off by more than 2e-5; other
+	 * precisions: cosine >= 0.9995; and all tokens as they should be.
+	 */
+	bool ok;
+} mm_verification;
+
+/* Compute golden.json of the model's directory anew; the session is the model's. */
+extern mm_status mm_verify(mm_session *session, const mm_model *model,
+						   mm_verification *verification, mm_error *err);
+
 /*-----------------------------------------------------------------
  * Pictures
  *-----------------------------------------------------------------

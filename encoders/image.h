@@ -85,28 +85,41 @@ typedef enum mm_pass_order
 	MM_PASSES_PILLOW_12  /* horizontal first, always */
 } mm_pass_order;
 
+/* A resize, and the part of its result that is wanted. */
+typedef struct mm_resize
+{
+	int64_t width, height; /* of the whole result */
+	int64_t left, top;     /* where in it the part begins */
+	int columns, rows;     /* size of the part: that of the picture made */
+	mm_pass_order order;
+} mm_resize;
+
 /*
  * Pillow's Image.resize(..., BICUBIC) on 8-bit RGB, bit for bit: antialiased,
  * a = -0.5, coefficients of 22 fractional bits, the picture between the passes
- * rounded to 8 bits.
+ * rounded to 8 bits.  What the wanted part does not need is not computed, so a
+ * whole result of any size costs no more than its part.
  */
-extern mm_status mm_resize_bicubic(const mm_image *src, int width, int height, mm_pass_order order,
-								   mm_image *dst, mm_error *err);
+extern mm_status mm_resize_bicubic(const mm_image *src, const mm_resize *to, mm_image *dst,
+								   mm_error *err);
 
 /*---- transform.c ----*/
 
 /* How a model turns the canonical RGB into its input tensor. */
 typedef enum mm_transform_kind
 {
-	MM_TRANSFORM_LETTERBOX /* the whole picture, centred on a white square */
+	MM_TRANSFORM_LETTERBOX,    /* the whole picture, centred on a white square */
+	MM_TRANSFORM_SHORTEST_CROP /* CLIP's: the short side resized, the centre cut out */
 } mm_transform_kind;
 
 typedef struct mm_transform
 {
 	mm_transform_kind kind;
 	mm_pass_order order;
-	int size;      /* side of the square input, pixels */
-	float mean[3]; /* on the 0..255 scale */
+	int size;     /* side of the square input, pixels */
+	int shortest; /* MM_TRANSFORM_SHORTEST_CROP: the short side before the crop */
+	float unit;   /* the value of a byte that counts as 1: (v / unit - mean) / std */
+	float mean[3];
 	float std[3];
 } mm_transform;
 
@@ -116,8 +129,19 @@ typedef enum mm_layout
 	MM_LAYOUT_HWC  /* interleaved: what the convolutions read */
 } mm_layout;
 
-/* out: 3 * size * size floats, (value - mean) / std, in the wanted layout. */
+/* out: 3 * size * size floats, (v / unit - mean) / std in float32, in the wanted layout. */
 extern mm_status mm_transform_apply(const mm_transform *t, const mm_image *img, mm_layout layout,
 									float *out, mm_error *err);
+
+/*---- transform_config.c ----*/
+
+/*
+ * The transform of the model in a directory, for an image tower whose input is
+ * image_size pixels square.  Read from preprocessor_config.json (our letterbox,
+ * or CLIP's as Hugging Face writes it) or open_clip_config.json; where neither
+ * is there OpenAI's transform is taken if clip_defaults allows it.
+ */
+extern mm_status mm_transform_read(const char *dir, int image_size, bool clip_defaults,
+								   mm_transform *t, mm_error *err);
 
 #endif /* MM_IMAGE_H */

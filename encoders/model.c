@@ -36,55 +36,6 @@ find_architecture(const cJSON *config, const mm_architecture **architecture, mm_
 	return mm_fail(err, MM_ERR_UNSUPPORTED, "unsupported architecture \"%.80s\"", type);
 }
 
-/* Three numbers, one a channel. */
-static mm_status
-read_channels(const cJSON *json, const char *key, float out[3], mm_error *err)
-{
-	const cJSON *array = cJSON_GetObjectItemCaseSensitive(json, key);
-
-	for (int i = 0; i < 3; i++)
-	{
-		const cJSON *item = cJSON_GetArrayItem(array, i);
-
-		if (!cJSON_IsNumber(item))
-			return mm_fail(err, MM_ERR_BAD_MODEL,
-						   "preprocessor configuration: \"%s\" must be three numbers", key);
-		out[i] = (float) item->valuedouble;
-	}
-	return MM_OK;
-}
-
-static mm_status
-read_transform(const char *dir, mm_model *model, mm_error *err)
-{
-	mm_transform *t = &model->transform;
-	cJSON *json;
-	const char *kind;
-	mm_status status = mm_json_load(dir, "preprocessor_config.json", &json, err);
-
-	if (status != MM_OK)
-		return status;
-	kind = mm_json_string(json, "transform");
-	t->kind = MM_TRANSFORM_LETTERBOX;
-	t->order = MM_PASSES_PILLOW_13;
-	t->size = model->info.image_size;
-	if (kind == NULL || strcmp(kind, "letterbox") != 0)
-		status = mm_fail(err, MM_ERR_UNSUPPORTED, "unsupported image transform \"%.80s\"",
-						 kind ? kind : "");
-	if (status == MM_OK)
-		status = read_channels(json, "mean", t->mean, err);
-	if (status == MM_OK)
-		status = read_channels(json, "std", t->std, err);
-	for (int i = 0; i < 3 && status == MM_OK; i++)
-	{
-		if (!(t->std[i] > 0))
-			status = mm_fail(err, MM_ERR_BAD_MODEL,
-							 "preprocessor configuration: \"std\" must be positive");
-	}
-	cJSON_Delete(json);
-	return status;
-}
-
 static void
 set_name(mm_model_info *info, const char *dir)
 {
@@ -167,7 +118,7 @@ mm_model_open(const char *dir, const mm_model_options *opts, mm_error *err)
 	model->ops = mm_ops_for(options.isa);
 	status = configure(model, dir, err);
 	if (status == MM_OK && model->info.image_size > 0)
-		status = read_transform(dir, model, err);
+		status = mm_transform_read(dir, model->info.image_size, false, &model->transform, err);
 	if (status == MM_OK)
 		status = mm_safetensors_open(dir, options.map_weights, &model->weights, err);
 	if (status == MM_OK)

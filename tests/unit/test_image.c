@@ -19,6 +19,7 @@
 static const mm_transform mini = {.kind = MM_TRANSFORM_LETTERBOX,
 								  .order = MM_PASSES_PILLOW_13,
 								  .size = SIZE,
+								  .unit = 1,
 								  .mean = {127, 127, 127},
 								  .std = {128, 128, 128}};
 
@@ -220,7 +221,7 @@ test_fault(void **state)
 
 #define TRANSFORM(pass_order, ...)                                                                 \
 	{                                                                                              \
-		.kind = MM_TRANSFORM_LETTERBOX, .order = pass_order, .size = SIZE, __VA_ARGS__             \
+		.kind = MM_TRANSFORM_LETTERBOX, .order = pass_order, .size = SIZE, .unit = 1, __VA_ARGS__  \
 	}
 #define MINI .mean = {127, 127, 127}, .std = {128, 128, 128}
 

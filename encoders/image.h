@@ -95,6 +95,7 @@ typedef struct mm_resize
 	int64_t left, top;     /* where in it the part begins */
 	int columns, rows;     /* size of the part: that of the picture made */
 	mm_pass_order order;
+	mm_isa isa; /* of the kernels; the result is the same */
 } mm_resize;
 
 /*

@@ -18,7 +18,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(filter-out $(COMPUTE_SRCS), \
 	$(wildcard extension/*.c extension/types/*.c extension/distance/*.c \
 		extension/clip/*.c extension/index/*.c))))
 COMPUTE_SRCS = extension/compute_main.c
-COMPUTE_LIBS = $(FAISS_LIBS) -lopenblas -ljpeg -lcjson -lutf8proc -lm -lpthread
+COMPUTE_LIBS = $(FAISS_LIBS) -lopenblas -ljpeg -lwebp -lcjson -lutf8proc -lm -lpthread
 ENCODERS = build/encoders/libmmencoders.a
 
 # FAISS is used through its C API: that of the system's libfaiss_c, or, where

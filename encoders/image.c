@@ -30,7 +30,7 @@ static const format_row formats[] = {
 	[MM_IMAGE_PNG] = {"PNG", "\x89PNG\r\n\x1a\n", 8, mm_png_header, mm_png_decode},
 	[MM_IMAGE_BMP] = {"BMP", "BM????\0\0\0\0", 10, mm_bmp_header, mm_bmp_decode},
 	[MM_IMAGE_GIF] = {"GIF", "GIF8?a", 6, NULL, NULL},
-	[MM_IMAGE_WEBP] = {"WebP", "RIFF????WEBP", 12, NULL, NULL},
+	[MM_IMAGE_WEBP] = {"WebP", "RIFF????WEBP", 12, mm_webp_header, mm_webp_decode},
 	[MM_IMAGE_TIFF] = {"TIFF", "II*\0", 4, NULL, NULL},
 };
 

@@ -25,7 +25,7 @@ typedef struct mm_image
 } mm_image;
 
 /*
- * Decode JPEG, PNG or BMP bytes to the canonical RGB.  The header's size is
+ * Decode JPEG, PNG, WebP or BMP bytes to the canonical RGB.  The header's size is
  * held against the limits before any pixel memory is taken.  On success the
  * caller frees img with mm_image_free; on failure img is zeroed.
  */
@@ -58,6 +58,9 @@ extern mm_status mm_jpeg_decode(mm_slice bytes, const mm_image_header *header, m
 extern mm_status mm_png_header(mm_slice bytes, mm_image_header *header, mm_error *err);
 extern mm_status mm_png_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
 							   mm_error *err);
+extern mm_status mm_webp_header(mm_slice bytes, mm_image_header *header, mm_error *err);
+extern mm_status mm_webp_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
+								mm_error *err);
 extern mm_status mm_bmp_header(mm_slice bytes, mm_image_header *header, mm_error *err);
 extern mm_status mm_bmp_decode(mm_slice bytes, const mm_image_header *header, mm_image *img,
 							   mm_error *err);
@@ -92,6 +95,7 @@ typedef struct mm_resize
 	int64_t left, top;     /* where in it the part begins */
 	int columns, rows;     /* size of the part: that of the picture made */
 	mm_pass_order order;
+	mm_isa isa; /* of the kernels; the result is the same */
 } mm_resize;
 
 /*

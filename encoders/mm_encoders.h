@@ -277,9 +277,9 @@ typedef enum mm_image_format
 	MM_IMAGE_JPEG,
 	MM_IMAGE_PNG,
 	MM_IMAGE_BMP,
-	MM_IMAGE_GIF,  /* recognised, not decoded */
-	MM_IMAGE_WEBP, /* recognised, not decoded */
-	MM_IMAGE_TIFF  /* recognised, not decoded */
+	MM_IMAGE_GIF, /* recognised, not decoded */
+	MM_IMAGE_WEBP,
+	MM_IMAGE_TIFF /* recognised, not decoded */
 } mm_image_format;
 
 /* By signature; decodes nothing.  12 bytes are enough to tell. */

@@ -7,7 +7,7 @@
  *
  *-------------------------------------------------------------------------
  */
-#include "image.h"
+#include "resize.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -15,7 +15,6 @@
 
 #include "error.h"
 
-#define COEFFICIENT_BITS 22
 #define SUPPORT 2.0 /* half-width of the kernel at scale 1, pixels */
 
 /*
@@ -36,22 +35,13 @@ typedef struct axis
 	int lo, hi; /* inputs that the wanted positions need */
 } axis;
 
-/* For some output positions: which inputs they are made of, and their weights. */
-typedef struct filter
-{
-	int n;     /* output positions */
-	int width; /* room for weights of one */
-	int *first;
-	int *count;
-	int32_t *weights; /* n x width */
-} filter;
-
 /* A part of a picture. */
 typedef struct view
 {
 	const uint8_t *data;
 	size_t stride;
 	int width, height;
+	const uint8_t *end; /* of the whole picture */
 } view;
 
 static double
@@ -99,11 +89,29 @@ axis_of(int in_size, int64_t out_size, int64_t from, int n)
 }
 
 static void
-filter_free(filter *f)
+filter_free(mm_filter *f)
 {
 	free(f->first);
 	free(f->count);
 	free(f->weights);
+	free(f->split);
+}
+
+/* Weights of number i once more, in halves for the vector kernels. */
+static void
+split_weights(mm_filter *f, int i)
+{
+	const int32_t *w = f->weights + (size_t) i * f->width;
+	int16_t *split = f->split + (size_t) i * f->width * 2;
+
+	for (int k = 0; k < f->count[i]; k += MM_TAPS, split += 2 * MM_TAPS)
+	{
+		for (int j = 0; j < MM_TAPS; j++)
+		{
+			split[j] = (int16_t) (w[k + j] >> MM_LOW_BITS);
+			split[MM_TAPS + j] = (int16_t) (w[k + j] & ((1 << MM_LOW_BITS) - 1));
+		}
+	}
 }
 
 /*
@@ -111,8 +119,9 @@ filter_free(filter *f)
  * fixed point.
  */
 static void
-fill_position(filter *f, int i, const axis *a, int at, double *w)
+fill_position(mm_filter *f, int i, const axis *a, int at, double *w)
 {
+	int32_t *weights = f->weights + (size_t) i * f->width;
 	double inverse = 1.0 / a->stretch;
 	double sum = 0;
 	int lo, hi;
@@ -129,90 +138,47 @@ fill_position(filter *f, int i, const axis *a, int at, double *w)
 	{
 		double x = sum != 0.0 ? w[k] / sum : w[k];
 
-		x *= 1 << COEFFICIENT_BITS;
-		f->weights[(size_t) i * f->width + k] = (int32_t) (x < 0 ? x - 0.5 : x + 0.5);
+		x *= 1 << MM_WEIGHT_BITS;
+		weights[k] = (int32_t) (x < 0 ? x - 0.5 : x + 0.5);
 	}
+	for (int k = hi - lo; k < f->width && k % MM_TAPS != 0; k++)
+		weights[k] = 0;
+	split_weights(f, i);
 }
 
 /* Room for as many positions of an axis as are kept at a time, and for w. */
 static mm_status
-filter_alloc(filter *f, const axis *a, double **w, mm_error *err)
+filter_alloc(mm_filter *f, const axis *a, double **w, mm_error *err)
 {
+	size_t weights;
+
 	f->width = (int) ceil(SUPPORT * a->stretch) * 2 + 1;
+	f->width = (f->width + MM_TAPS - 1) / MM_TAPS * MM_TAPS;
 	f->n = MAX_WEIGHTS / f->width;
 	f->n = f->n < 1 ? 1 : f->n > a->n ? a->n : f->n;
+	weights = (size_t) f->n * f->width;
 	f->first = malloc(sizeof(int) * f->n);
 	f->count = malloc(sizeof(int) * f->n);
-	f->weights = malloc(sizeof(int32_t) * f->n * f->width);
+	f->weights = malloc(sizeof(int32_t) * weights);
+	f->split = malloc(sizeof(int16_t) * 2 * weights);
 	*w = malloc(sizeof(double) * f->width);
-	return f->first && f->count && f->weights && *w
-			   ? MM_OK
-			   : mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	if (!f->first || !f->count || !f->weights || !f->split || !*w)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	return MM_OK;
 }
 
-static inline uint8_t
-to_byte(uint32_t sum)
+static const mm_resize_kernels *
+kernels_for(mm_isa isa)
 {
-	int32_t value = (int32_t) sum >> COEFFICIENT_BITS;
-
-	return (uint8_t) (value < 0 ? 0 : value > 255 ? 255 : value);
-}
-
-/* Every row of src, filtered along x, into columns of dst from "at" on. */
-static void
-pass_horizontal(const filter *f, const view *src, mm_image *dst, int at)
-{
-	for (int y = 0; y < src->height; y++)
-	{
-		const uint8_t *row = src->data + y * src->stride;
-		uint8_t *out = dst->data + ((size_t) y * dst->width + at) * 3;
-
-		for (int x = 0; x < f->n; x++, out += 3)
-		{
-			const uint8_t *in = row + (size_t) f->first[x] * 3;
-			const int32_t *w = f->weights + (size_t) x * f->width;
-			uint32_t r = 1 << (COEFFICIENT_BITS - 1), g = r, b = r;
-
-			for (int k = 0; k < f->count[x]; k++, in += 3)
-			{
-				r += in[0] * (uint32_t) w[k];
-				g += in[1] * (uint32_t) w[k];
-				b += in[2] * (uint32_t) w[k];
-			}
-			out[0] = to_byte(r);
-			out[1] = to_byte(g);
-			out[2] = to_byte(b);
-		}
-	}
-}
-
-/*
- * Along y: a row of sums at a time, so that the inner loop runs over
- * neighbours and the compiler vectorises it.
- */
-static void
-pass_vertical(const filter *f, const view *src, mm_image *dst, int at, uint32_t *sums)
-{
-	size_t n = (size_t) src->width * 3;
-
-	for (int y = 0; y < f->n; y++)
-	{
-		const int32_t *w = f->weights + (size_t) y * f->width;
-		uint8_t *out = dst->data + (size_t) (at + y) * n;
-
-		for (size_t i = 0; i < n; i++)
-			sums[i] = 1 << (COEFFICIENT_BITS - 1);
-		for (int k = 0; k < f->count[y]; k++)
-		{
-			const uint8_t *in = src->data + (size_t) (f->first[y] + k) * src->stride;
-			uint32_t weight = (uint32_t) w[k];
-
-			for (size_t i = 0; i < n; i++)
-				sums[i] += in[i] * weight;
-		}
-		for (size_t i = 0; i < n; i++)
-			out[i] = to_byte(sums[i]);
-	}
+	if (isa == MM_ISA_AUTO)
+		isa = mm_isa_best();
+#if defined(__x86_64__)
+	if (isa == MM_ISA_AVX512)
+		return &mm_resize_avx512;
+	if (isa == MM_ISA_AVX2)
+		return &mm_resize_avx2;
+#endif
+	return &mm_resize_scalar;
 }
 
 static mm_status
@@ -223,35 +189,55 @@ image_alloc(mm_image *img, int width, int height, mm_error *err)
 	return img->data ? MM_OK : mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
 }
 
-/* One pass: the positions of an axis, some at a time. */
-static mm_status
-run_pass(const axis *a, bool vertical, const view *src, mm_image *dst, mm_error *err)
+/* The positions of an axis, some at a time. */
+static void
+run_kernel(const axis *a, bool vertical, mm_isa isa, mm_filter *f, mm_pass *pass, double *w)
 {
-	filter f = {0};
+	const mm_resize_kernels *kernels = kernels_for(isa);
+
+	pass->filter = f;
+	for (int at = 0; at < a->n; at += f->n)
+	{
+		f->n = f->n < a->n - at ? f->n : a->n - at;
+		for (int i = 0; i < f->n; i++)
+			fill_position(f, i, a, at + i, w);
+		if (vertical)
+			kernels->vertical(pass);
+		else
+			kernels->horizontal(pass);
+		pass->out += vertical ? f->n * pass->out_stride : (size_t) f->n * 3;
+	}
+}
+
+/* One pass, over all of src. */
+static mm_status
+run_pass(const axis *a, bool vertical, mm_isa isa, const view *src, mm_image *dst, mm_error *err)
+{
+	mm_filter f = {0};
 	double *w = NULL;
-	uint32_t *sums = NULL;
+	mm_pass pass = {.in = src->data,
+					.in_stride = src->stride,
+					.in_width = src->width,
+					.in_height = src->height,
+					.in_end = src->end};
 	mm_status status =
 		image_alloc(dst, vertical ? src->width : a->n, vertical ? a->n : src->height, err);
 
 	if (status == MM_OK)
 		status = filter_alloc(&f, a, &w, err);
-	if (status == MM_OK && vertical)
+	if (status == MM_OK && !vertical)
 	{
-		sums = malloc(sizeof(uint32_t) * 3 * src->width);
-		if (sums == NULL)
+		pass.spare = malloc(MM_MAX_ROWS * ((size_t) src->width * 3 + MM_ROW_SLACK));
+		if (pass.spare == NULL)
 			status = mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
 	}
-	for (int at = 0; status == MM_OK && at < a->n; at += f.n)
+	if (status == MM_OK)
 	{
-		f.n = f.n < a->n - at ? f.n : a->n - at;
-		for (int i = 0; i < f.n; i++)
-			fill_position(&f, i, a, at + i, w);
-		if (vertical)
-			pass_vertical(&f, src, dst, at, sums);
-		else
-			pass_horizontal(&f, src, dst, at);
+		pass.out = dst->data;
+		pass.out_stride = (size_t) dst->width * 3;
+		run_kernel(a, vertical, isa, &f, &pass, w);
 	}
-	free(sums);
+	free(pass.spare);
 	free(w);
 	filter_free(&f);
 	if (status != MM_OK)
@@ -288,7 +274,8 @@ mm_resize_bicubic(const mm_image *src, const mm_resize *to, mm_image *dst, mm_er
 	view from = {.data = src->data + ((size_t) y.lo * src->width + x.lo) * 3,
 				 .stride = (size_t) src->width * 3,
 				 .width = x.hi - x.lo,
-				 .height = y.hi - y.lo};
+				 .height = y.hi - y.lo,
+				 .end = src->data + (size_t) src->width * src->height * 3};
 	mm_image between = {0};
 
 	*dst = (mm_image){0};
@@ -303,12 +290,13 @@ mm_resize_bicubic(const mm_image *src, const mm_resize *to, mm_image *dst, mm_er
 
 		if (a->same)
 			continue;
-		status = run_pass(a, vertical, &from, &next, err);
+		status = run_pass(a, vertical, to->isa, &from, &next, err);
 		mm_image_free(&between);
 		if (status != MM_OK)
 			return status;
 		between = next;
-		from = (view){next.data, (size_t) next.width * 3, next.width, next.height};
+		from = (view){next.data, (size_t) next.width * 3, next.width, next.height,
+					  next.data + (size_t) next.width * next.height * 3};
 	}
 	*dst = between;
 	return MM_OK;

@@ -378,12 +378,12 @@ COMMENT ON FUNCTION clip_embed(text, text) IS
 CREATE FUNCTION clip_embed(bytea) RETURNS embedding
 	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed(bytea) IS
-	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the model of mmodal.model';
+	'embedding of a picture (JPEG, PNG, WebP, BMP) in a model''s joint space, by the model of mmodal.model';
 
 CREATE FUNCTION clip_embed(bytea, model text) RETURNS embedding
 	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed(bytea, text) IS
-	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the named model';
+	'embedding of a picture (JPEG, PNG, WebP, BMP) in a model''s joint space, by the named model';
 
 CREATE FUNCTION clip_embed(text[]) RETURNS embedding[]
 	AS 'MODULE_PATHNAME', 'clip_embed_text_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
@@ -398,12 +398,12 @@ COMMENT ON FUNCTION clip_embed(text[], text) IS
 CREATE FUNCTION clip_embed(bytea[]) RETURNS embedding[]
 	AS 'MODULE_PATHNAME', 'clip_embed_image_array' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed(bytea[]) IS
-	'embeddings of pictures (JPEG, PNG, BMP), in batches, by the model of mmodal.model';
+	'embeddings of pictures (JPEG, PNG, WebP, BMP), in batches, by the model of mmodal.model';
 
 CREATE FUNCTION clip_embed(bytea[], model text) RETURNS embedding[]
 	AS 'MODULE_PATHNAME', 'clip_embed_image_array' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed(bytea[], text) IS
-	'embeddings of pictures (JPEG, PNG, BMP), in batches, by the named model';
+	'embeddings of pictures (JPEG, PNG, WebP, BMP), in batches, by the named model';
 
 -- The same by name, for clients whose parameters have no type.
 
@@ -420,12 +420,12 @@ COMMENT ON FUNCTION clip_embed_text(text, text) IS
 CREATE FUNCTION clip_embed_image(bytea) RETURNS embedding
 	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed_image(bytea) IS
-	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the model of mmodal.model';
+	'embedding of a picture (JPEG, PNG, WebP, BMP) in a model''s joint space, by the model of mmodal.model';
 
 CREATE FUNCTION clip_embed_image(bytea, model text) RETURNS embedding
 	AS 'MODULE_PATHNAME', 'clip_embed_image' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed_image(bytea, text) IS
-	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, by the named model';
+	'embedding of a picture (JPEG, PNG, WebP, BMP) in a model''s joint space, by the named model';
 
 -- For bulk loads: NULL and a WARNING for data that cannot be encoded.
 
@@ -442,12 +442,12 @@ COMMENT ON FUNCTION clip_embed_or_null(text, text) IS
 CREATE FUNCTION clip_embed_or_null(bytea) RETURNS embedding
 	AS 'MODULE_PATHNAME', 'clip_embed_image_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed_or_null(bytea) IS
-	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, or NULL and a warning, by the model of mmodal.model';
+	'embedding of a picture (JPEG, PNG, WebP, BMP) in a model''s joint space, or NULL and a warning, by the model of mmodal.model';
 
 CREATE FUNCTION clip_embed_or_null(bytea, model text) RETURNS embedding
 	AS 'MODULE_PATHNAME', 'clip_embed_image_or_null' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed_or_null(bytea, text) IS
-	'embedding of a picture (JPEG, PNG, BMP) in a model''s joint space, or NULL and a warning, by the named model';
+	'embedding of a picture (JPEG, PNG, WebP, BMP) in a model''s joint space, or NULL and a warning, by the named model';
 
 CREATE FUNCTION clip_embed_or_null(text[]) RETURNS embedding[]
 	AS 'MODULE_PATHNAME', 'clip_embed_text_array_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
@@ -462,12 +462,12 @@ COMMENT ON FUNCTION clip_embed_or_null(text[], text) IS
 CREATE FUNCTION clip_embed_or_null(bytea[]) RETURNS embedding[]
 	AS 'MODULE_PATHNAME', 'clip_embed_image_array_or_null' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed_or_null(bytea[]) IS
-	'embeddings of pictures (JPEG, PNG, BMP), in batches, NULL and a warning for each that fails, by the model of mmodal.model';
+	'embeddings of pictures (JPEG, PNG, WebP, BMP), in batches, NULL and a warning for each that fails, by the model of mmodal.model';
 
 CREATE FUNCTION clip_embed_or_null(bytea[], model text) RETURNS embedding[]
 	AS 'MODULE_PATHNAME', 'clip_embed_image_array_or_null' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100000 SUPPORT clip_cost_support;
 COMMENT ON FUNCTION clip_embed_or_null(bytea[], text) IS
-	'embeddings of pictures (JPEG, PNG, BMP), in batches, NULL and a warning for each that fails, by the named model';
+	'embeddings of pictures (JPEG, PNG, WebP, BMP), in batches, NULL and a warning for each that fails, by the named model';
 
 -- A picture against texts
 

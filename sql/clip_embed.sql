@@ -13,6 +13,7 @@ RESET client_min_messages;
 \set palette `base64 -w0 "$PG_ABS_SRCDIR/tests/data/orange_palette.png"`
 \set alpha `base64 -w0 "$PG_ABS_SRCDIR/tests/data/orange_alpha.png"`
 \set bmp `base64 -w0 "$PG_ABS_SRCDIR/tests/data/orange.bmp"`
+\set webp `base64 -w0 "$PG_ABS_SRCDIR/tests/data/orange.webp"`
 
 CREATE TEMP TABLE picture (name text PRIMARY KEY, data bytea);
 INSERT INTO picture VALUES
@@ -23,7 +24,8 @@ INSERT INTO picture VALUES
 	('png', decode(:'png', 'base64')),
 	('palette', decode(:'palette', 'base64')),
 	('alpha', decode(:'alpha', 'base64')),
-	('bmp', decode(:'bmp', 'base64'));
+	('bmp', decode(:'bmp', 'base64')),
+	('webp', decode(:'webp', 'base64'));
 
 -- Both kinds share a space and have unit length.
 SELECT embedding_dims(clip_embed('an orange')) AS dims,

@@ -32,7 +32,7 @@ static const StatusRow status_rows[] = {
 	[MM_ERR_BAD_MODEL] = {ERRCODE_DATA_CORRUPTED, false, "Fetch or make the model anew."},
 	[MM_ERR_UNSUPPORTED] = {ERRCODE_FEATURE_NOT_SUPPORTED, true, NULL},
 	[MM_ERR_BAD_IMAGE] = {ERRCODE_INVALID_BINARY_REPRESENTATION, true,
-						  "Pictures are the bytes of a whole JPEG, PNG or BMP file."},
+						  "Pictures are the bytes of a whole JPEG, PNG, WebP or BMP file."},
 	[MM_ERR_BAD_TEXT] = {ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, true, NULL},
 	[MM_ERR_LIMIT] = {ERRCODE_PROGRAM_LIMIT_EXCEEDED, true, NULL},
 };

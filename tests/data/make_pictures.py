@@ -43,6 +43,7 @@ save("orange_progressive.jpg", rgb, quality=85, progressive=True, subsampling=0)
 save("orange_gray.jpg", rgb.convert("L"), quality=85)
 save("orange.png", rgb.resize((160, 120), Image.BICUBIC), optimize=True)
 save("orange_palette.png", rgb.resize((160, 120), Image.BICUBIC).quantize(32), optimize=True)
+save("orange.webp", rgb.resize((160, 120), Image.BICUBIC), quality=85)
 save("orange.bmp", rgb.resize((40, 30), Image.BICUBIC))
 
 # The same picture as it should be seen, stored turned: EXIF orientation 6.

@@ -231,7 +231,7 @@ BIAS_STD = 0.02
 
 # Trained towers attend sharply.  With CLIP's own initial scale a text's
 # embedding would hardly depend on its words, nor a picture's on its pixels.
-ATTENTION_GAIN = 1
+ATTENTION_GAIN = 1.0
 
 
 def linear(out, weight, bias, shape, std):

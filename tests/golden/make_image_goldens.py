@@ -159,6 +159,101 @@ def png(samples, depth, color, before=b"", after=b"", interlace=False, filters=T
             + before + chunk(b"IDAT", z[:cut]) + chunk(b"IDAT", z[cut:]) + after + chunk(b"IEND", b""))
 
 
+# ---- JPEG kinds that Pillow does not write -----------------------------------
+
+ZIGZAG = sorted(range(64), key=lambda i: (i // 8 + i % 8, (i // 8 if (i // 8 + i % 8) % 2 else i % 8)))
+
+
+def bits_of(value):
+    """Category and bits of a coefficient (ITU T.81, F.1.2.1)."""
+    n = int(abs(value)).bit_length()
+    return n, format(value if value > 0 else value + (1 << n) - 1, "0%db" % n) if n else ""
+
+
+def jpeg(planes, sampling, adobe=None, step=6):
+    """Baseline JPEG of planes (h x w each, of one size), one interleaved scan.
+
+    sampling: (horizontal, vertical) for each; a plane with less than the most is
+    averaged down.  Codes of one length each: 4 bits for the categories of DC, 8 for AC.
+    """
+    h, w = planes[0].shape
+    hmax, vmax = max(s[0] for s in sampling), max(s[1] for s in sampling)
+    mx, my = -(-w // (8 * hmax)), -(-h // (8 * vmax))
+    k = np.arange(8)
+    dct = np.cos((2 * k[None, :] + 1) * k[:, None] * np.pi / 16) * np.where(k == 0, np.sqrt(0.125), 0.5)[:, None]
+    blocks = []
+    for plane, (sh, sv) in zip(planes, sampling):
+        full = np.pad(plane.astype(np.float64), ((0, my * 8 * vmax - h), (0, mx * 8 * hmax - w)), "edge")
+        small = full.reshape(my * 8 * sv, vmax // sv, mx * 8 * sh, hmax // sh).mean(axis=(1, 3)) - 128
+        tiles = small.reshape(my * sv, 8, mx * sh, 8).swapaxes(1, 2)
+        blocks.append(np.rint(dct @ tiles @ dct.T / step).astype(int).reshape(my * sv, mx * sh, 64)[:, :, ZIGZAG])
+    ac = [16 * run + size for run in range(16) for size in range(1, 11)] + [0, 0xF0]
+    out, last = [], [0] * len(planes)
+    for y, x in np.ndindex(my, mx):
+        for c, (sh, sv) in enumerate(sampling):
+            for v, u in np.ndindex(sv, sh):
+                b = [int(i) for i in blocks[c][y * sv + v, x * sh + u]]
+                n, bits = bits_of(b[0] - last[c])
+                last[c] = b[0]
+                out.append(format(n, "04b") + bits)
+                run = 0
+                end = max([i for i in range(1, 64) if b[i]], default=0)
+                for i in range(1, end + 1):
+                    if b[i] == 0 and run < 15:
+                        run += 1
+                        continue
+                    n, bits = bits_of(b[i])
+                    out.append(format(ac.index(16 * run + n), "08b") + bits)
+                    run = 0
+                if end < 63:
+                    out.append(format(ac.index(0), "08b"))
+    out = "".join(out)
+    out += "1" * (-len(out) % 8)
+    data = bytes(int(out[i:i + 8], 2) for i in range(0, len(out), 8)).replace(b"\xff", b"\xff\0")
+
+    def segment(marker, body):
+        return bytes([0xFF, marker]) + struct.pack(">H", len(body) + 2) + body
+
+    n = len(planes)
+    return (b"\xff\xd8"
+            + (segment(0xEE, b"Adobe" + struct.pack(">HHHB", 100, 0, 0, adobe)) if adobe is not None else b"")
+            + segment(0xDB, bytes([0]) + bytes([step]) * 64)
+            + segment(0xC0, struct.pack(">BHHB", 8, h, w, n)
+                      + b"".join(bytes([c + 1, 16 * s[0] + s[1], 0]) for c, s in enumerate(sampling)))
+            + segment(0xC4, bytes([0, 0, 0, 0, 12] + [0] * 12) + bytes(range(12)))
+            + segment(0xC4, bytes([0x10] + [0] * 7 + [len(ac)] + [0] * 8) + bytes(ac))
+            + segment(0xDA, bytes([n]) + b"".join(bytes([c + 1, 0]) for c in range(n)) + bytes([0, 63, 0]))
+            + data + b"\xff\xd9")
+
+
+def inverted_cmyk(img, seed):
+    """Four planes as Adobe writes them, with a black plane of its own."""
+    rgb = np.asarray(img)
+    black = np.asarray(scene(*img.size, seed).convert("L"))
+    return [rgb[:, :, 0], rgb[:, :, 1], rgb[:, :, 2], 255 - black // 3]
+
+
+# ---- WebP's container ----------------------------------------------------------
+
+def riff(*chunks):
+    body = b"WEBP" + b"".join(name + struct.pack("<I", len(data)) + data + b"\0" * (len(data) % 2)
+                              for name, data in chunks)
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def webp_chunks(data):
+    at, found = 12, []
+    while at < len(data):
+        size = struct.unpack("<I", data[at + 4:at + 8])[0]
+        found.append((data[at:at + 4], data[at + 8:at + 8 + size]))
+        at += 8 + size + size % 2
+    return found
+
+
+def vp8x(w, h, flags):
+    return b"VP8X", struct.pack("<I", flags) + struct.pack("<I", w - 1)[:3] + struct.pack("<I", h - 1)[:3]
+
+
 # ---- BMP kinds that Pillow does not write ------------------------------------
 
 def bmp_rows(px, bits, top_down):
@@ -245,6 +340,19 @@ def jpegs():
     put("jpeg_gray_progressive.jpg", encode(gray, "JPEG", quality=80, progressive=True))
     put("jpeg_rgb.jpg", encode(odd, "JPEG", quality=80, keep_rgb=True))
     put("jpeg_cmyk.jpg", encode(odd.convert("CMYK"), "JPEG", quality=80))
+    put("jpeg_cmyk_noise.jpg", encode(Image.merge("CMYK", [scene(75, 58, 90 + i).convert("L") for i in range(4)]),
+                                      "JPEG", quality=80), small=True)
+    put("jpeg_cmyk_420_progressive.jpg", encode(odd.convert("CMYK"), "JPEG", quality=70, subsampling=2, progressive=True))
+    put("jpeg_cmyk_1x1.jpg", encode(Image.new("CMYK", (1, 1), (10, 200, 90, 40)), "JPEG"))
+    four = inverted_cmyk(scene(75, 58, 53), 54)
+    ycc = np.asarray(ImageOps.invert(scene(75, 58, 53)).convert("YCbCr"))  # of the inks: T.872
+    ycck = [ycc[:, :, 0], ycc[:, :, 1], ycc[:, :, 2], four[3]]
+    put("jpeg_cmyk_adobe.jpg", jpeg(four, [(1, 1)] * 4, adobe=0))
+    put("jpeg_cmyk_unmarked.jpg", jpeg(four, [(1, 1)] * 4))
+    put("jpeg_ycck.jpg", jpeg(ycck, [(1, 1)] * 4, adobe=2), small=True)
+    put("jpeg_ycck_420.jpg", jpeg(ycck, [(2, 2), (1, 1), (1, 1), (2, 2)], adobe=2))
+    put("jpeg_ycck_422.jpg", jpeg(ycck, [(2, 1), (1, 1), (1, 1), (2, 1)], adobe=2))
+    put("jpeg_ycck_coarse.jpg", jpeg(ycck, [(2, 2), (1, 1), (1, 1), (1, 1)], adobe=2, step=120))
     put("jpeg_restart.jpg", encode(odd, "JPEG", quality=70, restart_marker_rows=1))
     put("jpeg_optimized.jpg", encode(odd, "JPEG", quality=30, optimize=True))
     put("jpeg_quality_5.jpg", encode(odd, "JPEG", quality=5))
@@ -312,6 +420,51 @@ def pngs():
         expected=rgb_of(np.array([[255] * 3, [0, 255, 0], [0] * 3, [0] * 3])[a[:, :, 0] % 4]))
 
 
+def webps():
+    img = scene(90, 67, 62)
+    clear = with_alpha(img)
+    put("webp_lossy.webp", encode(img, "WEBP", quality=80), small=True)
+    put("webp_lossy_coarse.webp", encode(img, "WEBP", quality=3, method=0))
+    put("webp_lossy_fine.webp", encode(scene(203, 149, 63), "WEBP", quality=97, method=6))
+    put("webp_lossless.webp", encode(img, "WEBP", lossless=True))
+    put("webp_lossless_palette.webp", encode(img.quantize(12).convert("RGB"), "WEBP", lossless=True, method=6))
+    put("webp_lossy_alpha.webp", encode(clear, "WEBP", quality=70), small=True)
+    put("webp_lossy_alpha_coarse.webp", encode(clear, "WEBP", quality=20, alpha_quality=20))
+    put("webp_lossless_alpha.webp", encode(clear, "WEBP", lossless=True))
+    put("webp_lossless_alpha_exact.webp", encode(clear, "WEBP", lossless=True, exact=True))
+    put("webp_gray.webp", encode(img.convert("L"), "WEBP", quality=60))
+    for w, h in ((1, 1), (2, 3), (16, 16), (17, 15), (1, 200), (200, 1)):
+        put("webp_lossy_%dx%d.webp" % (w, h), encode(scene(w, h, 64), "WEBP", quality=75))
+        put("webp_lossless_%dx%d.webp" % (w, h), encode(with_alpha(scene(w, h, 65)), "WEBP", lossless=True))
+    for o in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = o
+        put("webp_exif_%d.webp" % o, encode(scene(31, 18, 66), "WEBP", lossless=o % 2 == 0, exif=exif), small=o == 6)
+    # the container by hand: EXIF before and behind the picture, with JPEG's prefix, unannounced, twice
+    small = scene(31, 18, 67)
+    picture = webp_chunks(encode(small, "WEBP", quality=80))[0]
+    turn = {o: (b"EXIF", b"MM\0*\0\0\0\x08" + struct.pack(">HHHIHH", 1, 0x0112, 3, 1, o, 0) + b"\0" * 4) for o in (3, 6)}
+    turned = (b"EXIF", b"Exif\0\0" + turn[6][1])
+    put("webp_exif_prefix.webp", riff(vp8x(31, 18, 8), picture, turned))
+    put("webp_exif_first.webp", riff(vp8x(31, 18, 8), turn[6], picture))
+    put("webp_exif_unannounced.webp", riff(vp8x(31, 18, 0), picture, turn[6]))
+    put("webp_exif_twice.webp", riff(vp8x(31, 18, 8), picture, turn[6], turn[3]))
+    put("webp_exif_alpha.webp", riff(vp8x(90, 67, 0x18), *webp_chunks(encode(clear, "WEBP", quality=70))[1:], turn[6]))
+    put("webp_profile.webp", encode(small, "WEBP", quality=80, icc_profile=b"no profile at all" * 9))
+    put("webp_unknown_chunk.webp", riff(vp8x(31, 18, 0), (b"ABCD", b"odd"), picture, (b"EFGH", b"")))
+    put("webp_extended.webp", riff(vp8x(31, 18, 0x10), picture))  # alpha announced, none there
+    put("webp_trailing.webp", riff(picture) + b"what follows is no part of the file")
+    put("bad_webp_canvas.webp", riff(vp8x(32, 18, 0), picture), status="bad")
+    put("bad_webp_no_picture.webp", riff(vp8x(31, 18, 0)), status="bad")
+    put("bad_webp_length.webp", riff(picture)[:4] + b"\xff\xff\xff\xff" + riff(picture)[8:], status="bad")
+    put("bad_webp_last_chunk.webp", riff(vp8x(31, 18, 0), picture, (b"XMP ", b"1234"))[:-2], status="bad")
+    lossless = bytearray(encode(small, "WEBP", lossless=True))
+    lossless[21:25] = struct.pack("<I", 16383 | 16383 << 14)
+    put("limit_webp.webp", bytes(lossless), status="limit")
+    put("unsupported_animation.webp", encode(small, "WEBP", save_all=True, append_images=[scene(31, 18, 68)]),
+        status="unsupported")
+
+
 def bmps():
     img = scene(45, 31, 70)
     a = np.asarray(img)
@@ -375,7 +528,6 @@ def refused():
             + chunk(b"IDAT", zlib.compress(b"\0" * (16 << 20), 9)) + chunk(b"IEND", b""))
     put("limit_bomb.png", bomb, status="limit")
     put("unsupported.gif", encode(scene(20, 20, 80), "GIF"), status="unsupported")
-    put("unsupported.webp", encode(scene(20, 20, 80), "WEBP"), status="unsupported")
     put("unsupported.tif", encode(scene(20, 20, 80), "TIFF"), status="unsupported")
     # a progressive file with two hundred more scans of AC coefficients
     data = encode(scene(64, 64, 81), "JPEG", progressive=True)
@@ -393,7 +545,9 @@ def loads(data):
 
 
 def prefixes():
-    for name in ("jpeg_420.jpg", "jpeg_420_progressive.jpg", "jpeg_gray.jpg", "jpeg_17x15.jpg", "exif_3.jpg"):
+    for name in ("jpeg_420.jpg", "jpeg_420_progressive.jpg", "jpeg_gray.jpg", "jpeg_17x15.jpg", "exif_3.jpg",
+                 "jpeg_cmyk_noise.jpg", "jpeg_ycck_420.jpg", "webp_lossy.webp", "webp_lossless_alpha.webp",
+                 "webp_lossy_alpha.webp", "webp_exif_6.webp", "webp_exif_first.webp", "webp_exif_5.webp"):
         with open(os.path.join(OUT, name), "rb") as f:
             data = f.read()
         n = len(data)
@@ -416,15 +570,16 @@ def resizes():
 os.makedirs(OUT, exist_ok=True)
 for old in os.listdir(OUT):
     os.unlink(os.path.join(OUT, old))
-for step in (shapes, jpegs, pngs, bmps, refused, prefixes, resizes):
+for step in (shapes, jpegs, pngs, webps, bmps, refused, prefixes, resizes):
     step()
 digest = hashlib.sha256()
 for name in sorted(os.listdir(OUT)):
     with open(os.path.join(OUT, name), "rb") as f:
         digest.update(name.encode() + b"\0" + hashlib.sha256(f.read()).digest())
 with open(os.path.join(OUT, "manifest.txt"), "w") as f:
-    f.write("# made by make_image_goldens.py with Python %s, Pillow %s, numpy %s, libjpeg-turbo %s, zlib %s\n"
+    f.write("# made by make_image_goldens.py with Python %s, Pillow %s, numpy %s, libjpeg-turbo %s, libwebp %s, zlib %s\n"
             % (sys.version.split()[0], PIL.__version__, np.__version__, features.version("libjpeg_turbo"),
+               features.version("webp"),
                features.version("zlib")))
     f.write("# SHA-256 over names and SHA-256 of the other files: %s\n" % digest.hexdigest())
     f.write("\n".join(lines) + "\n")

@@ -149,7 +149,7 @@ decode_prefix(mm_slice bytes, size_t len)
 	return status;
 }
 
-/* Pillow takes a JPEG cut at this length, and none that is shorter. */
+/* Pillow takes a file cut at this length, and none that is shorter. */
 static void
 test_prefix(void **state)
 {

@@ -104,11 +104,16 @@ clean-build:
 	-$(MAKE) --no-print-directory -C encoders clean
 	scripts/clean
 
-.PHONY: setup-build model demo test lint bench unit-test
+.PHONY: setup-build model bpe demo test lint bench unit-test
 model:
 	@scripts/setup build model
 	@$(MAKE) --no-print-directory -C encoders
 	@scripts/make-model --out '$(MODELS_DIR)/mini' --tool build/encoders/mm-embed-texts
+
+# the merges of CLIP's tokenizer
+bpe:
+	@scripts/setup model
+	@scripts/make-bpe
 
 demo:
 	@scripts/setup build model demo
@@ -120,6 +125,7 @@ demo:
 test:
 	@scripts/setup build model demo test lint
 	@$(MAKE) --no-print-directory -s model
+	@$(MAKE) --no-print-directory -s bpe
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
 	@$(MAKE) --no-print-directory -s $(FAISS_TEST)

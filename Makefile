@@ -112,7 +112,7 @@ fetch = $(if $(call given,PYTHON),$(PYTHON),python3) scripts/fetch-model --model
 	$(if $(call given,NAME),--name "$$NAME") $(if $(call given,MERGES),--merges "$$MERGES") \
 	$(if $(call given,ACTIVATION),--activation "$$ACTIVATION")
 
-.PHONY: setup-build model demo test lint bench unit-test
+.PHONY: setup-build model bpe checkpoints demo test lint bench unit-test
 ifneq ($(MODEL),)
 model:
 	@scripts/setup fetch
@@ -124,6 +124,14 @@ model:
 	@scripts/make-model --out '$(MODELS_DIR)/mini' --tool build/encoders/mm-embed-texts
 endif
 
+# The merges of CLIP's tokenizer, and small checkpoints with random weights, for
+# the tests.
+bpe:
+	@scripts/setup model
+	@scripts/make-bpe
+checkpoints: bpe
+	@python3 tests/golden/clip_checkpoint.py build/clip/checkpoints --tests --merges build/clip/merges.txt
+
 demo:
 	@scripts/setup build model demo
 	@$(MAKE) --no-print-directory -s MODEL= model
@@ -134,6 +142,7 @@ demo:
 test:
 	@scripts/setup build model demo test lint
 	@$(MAKE) --no-print-directory -s MODEL= model
+	@$(MAKE) --no-print-directory -s checkpoints
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
 	@$(MAKE) --no-print-directory -s $(FAISS_TEST)

@@ -35,6 +35,12 @@ static const char *const contractions[] = {"'s", "'t", "'re", "'ve", "'m", "'ll"
 /* The long s, which ignoring case takes for an s; it has no capital of its own. */
 #define LONG_S 0x17f
 
+/*
+ * The iota below.  Ignoring case, the expression takes it for the letter iota,
+ * but not as a letter: so it is no part of any word, and ends one.
+ */
+#define IOTA_BELOW 0x345
+
 struct mm_bpe
 {
 	mm_merges merges;
@@ -169,7 +175,13 @@ kind_of(uint32_t c)
 	return mm_class_of(c) & (MM_CLASS_LETTER | MM_CLASS_NUMBER);
 }
 
-/* s does not begin with a space. */
+static bool
+is_between_words(uint32_t c)
+{
+	return c == ' ' || c == IOTA_BELOW;
+}
+
+/* s does not begin between words. */
 static size_t
 word_length(const uint32_t *s, size_t len, int *special)
 {
@@ -182,7 +194,7 @@ word_length(const uint32_t *s, size_t len, int *special)
 		return n;
 	kind = kind_of(s[0]);
 	n = 1;
-	while (kind != MM_CLASS_NUMBER && n < len && s[n] != ' ' && kind_of(s[n]) == kind)
+	while (kind != MM_CLASS_NUMBER && n < len && !is_between_words(s[n]) && kind_of(s[n]) == kind)
 		n++;
 	return n;
 }
@@ -236,7 +248,7 @@ encode_clean(encoder *e, const mm_points *text, mm_error *err)
 		int special;
 		size_t len;
 
-		if (text->c[at] == ' ')
+		if (is_between_words(text->c[at]))
 		{
 			at++;
 			continue;

@@ -12,87 +12,150 @@
  */
 #include "clip_merges.h"
 
+#include <endian.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "arena.h"
 #include "error.h"
 
 /* A pair and its merge are packed into one slot of 64 bits. */
 #define ID_BITS 21
 #define MAX_MERGES ((1 << 20) - MM_BPE_FIRST_MERGE)
 
-#define MAX_TEXT_BYTES ((size_t) 256 << 20)
+#define MAX_TEXT_BYTES ((size_t) 64 << 20)
 
 #define END_OF_WORD "</w>"
 #define END_LEN 4
 
-/* Text of the bytes' symbols: at most two bytes each, with and without end. */
-#define BASE_TEXT (MM_BPE_BYTES * (2 + 2 + END_LEN))
+/* Text of the bytes' symbols: at most two bytes each, and the end. */
+#define BASE_TEXT (MM_BPE_FIRST_MERGE * (2 + END_LEN))
+
+/* Behind the text, so that its last bytes can be read eight at a time. */
+#define PADDING 8
+
+/* Lines whose slots are on their way from memory at one time. */
+#define BATCH 16
+
+static size_t
+slots_for(size_t n)
+{
+	size_t slots = 1024;
+
+	while (slots < n)
+		slots *= 2;
+	return slots;
+}
+
+/*
+ * As calloc, but pages are touched by writing: a table is read at random before
+ * it is written, and each page of it would fault twice.
+ */
+static void *
+zeroed(size_t size)
+{
+	void *p = mm_arena_block(size); /* malloc and memset would be made calloc */
+
+	return p ? memset(p, 0, size) : NULL;
+}
 
 /*---- from symbols to ids, while the file is read ----*/
 
+/*
+ * A symbol's text, without the mark of the end.  Most are of at most eight bytes,
+ * which one comparison settles.
+ */
+typedef struct name
+{
+	const char *text;
+	uint64_t first; /* its first eight bytes, or less */
+	uint32_t len;
+	uint32_t size; /* len, doubled, plus 1 with the mark */
+	uint32_t hash;
+} name;
+
 typedef struct name_slot
 {
-	uint32_t hash;
+	uint64_t first;
+	uint32_t size;
 	uint32_t id; /* plus 1; 0: empty */
 } name_slot;
 
 typedef struct names
 {
-	char *text;       /* of all symbols, one behind the other */
-	uint32_t *starts; /* of symbol i: from starts[i] to starts[i + 1] */
+	char *text;       /* of the bytes' symbols, then a copy of the file */
+	uint32_t *starts; /* of a symbol's text */
 	name_slot *slots;
 	uint32_t mask;
 	uint32_t n;
 } names;
 
-#define HASH_START 14695981039346656037u
-
-/* FNV-1a (Fowler, Noll & Vo); of two parts, one after the other. */
 static uint64_t
-hash_more(uint64_t h, const char *s, size_t len)
+mix(uint64_t h, uint64_t word)
 {
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char) s[i]) * 1099511628211u;
-	return h;
+	h = (h ^ word) * 0x9e3779b97f4a7c15u;
+	return h ^ h >> 29;
 }
 
-static uint32_t
-hash_end(uint64_t h)
+static uint64_t
+read_word(const char *s, size_t len)
 {
-	return (uint32_t) (h ^ h >> 32);
+	uint64_t word;
+
+	memcpy(&word, s, sizeof(word));
+	word = le64toh(word);
+	return len < 8 ? word & (((uint64_t) 1 << 8 * len) - 1) : word;
+}
+
+/* Eight bytes behind s + len can be read. */
+static name
+name_of(const char *s, size_t len)
+{
+	name name = {.text = s};
+	bool end = len >= END_LEN && memcmp(s + len - END_LEN, END_OF_WORD, END_LEN) == 0;
+	uint64_t h;
+
+	if (end)
+		len -= END_LEN;
+	name.len = (uint32_t) len;
+	name.size = (uint32_t) len * 2 + end;
+	name.first = read_word(s, len);
+	h = mix(name.size, name.first);
+	for (size_t i = 8; i < len; i += 8)
+		h = mix(h, read_word(s + i, len - i));
+	name.hash = (uint32_t) (h >> 32);
+	return name;
 }
 
 /* The slot of a symbol, or the empty one where it would be. */
 static name_slot *
-name_probe(const names *names, uint32_t hash, const char *s, size_t len)
+name_probe(const names *names, const name *name)
 {
-	uint32_t i = hash & names->mask;
+	uint32_t i = name->hash & names->mask;
 
 	for (;; i = (i + 1) & names->mask)
 	{
 		name_slot *slot = &names->slots[i];
-		uint32_t start;
 
 		if (slot->id == 0)
 			return slot;
-		if (slot->hash != hash)
-			continue;
-		start = names->starts[slot->id - 1];
-		if (names->starts[slot->id] - start == len && memcmp(names->text + start, s, len) == 0)
+		if (slot->first == name->first && slot->size == name->size &&
+			(name->len <= 8 ||
+			 memcmp(names->text + names->starts[slot->id - 1], name->text, name->len) == 0))
 			return slot;
 	}
 }
 
+/* False where it is there already. */
 static bool
-name_add(names *names, uint32_t hash, const char *s, size_t len)
+name_add(names *names, const name *name)
 {
-	name_slot *slot = name_probe(names, hash, s, len);
+	name_slot *slot = name_probe(names, name);
 
 	if (slot->id != 0)
 		return false;
-	*slot = (name_slot){hash, ++names->n};
-	names->starts[names->n] = (uint32_t) (s + len - names->text);
+	names->starts[names->n] = (uint32_t) (name->text - names->text);
+	*slot = (name_slot){name->first, name->size, ++names->n};
 	return true;
 }
 
@@ -105,24 +168,25 @@ names_free(names *names)
 }
 
 static bool
-names_init(names *names, size_t text_len, int merges)
+names_init(names *names, mm_slice file, int merges)
 {
 	size_t symbols = MM_BPE_FIRST_MERGE + (size_t) merges;
-	size_t slots = 1024;
+	size_t slots = slots_for(symbols + symbols / 4);
 
-	while (slots < symbols * 2)
-		slots *= 2;
 	names->n = 0;
 	names->mask = (uint32_t) slots - 1;
-	names->text = malloc(BASE_TEXT + text_len);
-	names->starts = malloc((symbols + 1) * sizeof(names->starts[0]));
-	names->slots = calloc(slots, sizeof(names->slots[0]));
+	names->text = malloc(BASE_TEXT + file.len + PADDING);
+	names->starts = malloc(symbols * sizeof(names->starts[0]));
+	names->slots = zeroed(slots * sizeof(names->slots[0]));
 	if (names->text == NULL || names->starts == NULL || names->slots == NULL)
 	{
 		names_free(names);
 		return false;
 	}
-	names->starts[0] = 0;
+	memset(names->text, 0, BASE_TEXT);
+	if (file.len > 0)
+		memcpy(names->text + BASE_TEXT, file.data, file.len);
+	memset(names->text + BASE_TEXT + file.len, 0, PADDING);
 	return true;
 }
 
@@ -153,6 +217,7 @@ static void
 add_bytes(names *names, int32_t *byte_ids)
 {
 	uint32_t points[MM_BPE_BYTES];
+	char *s = names->text;
 	int n = 0;
 
 	for (int printable = 1; printable >= 0; printable--)
@@ -169,15 +234,17 @@ add_bytes(names *names, int32_t *byte_ids)
 	}
 	for (int id = 0; id < MM_BPE_FIRST_MERGE; id++)
 	{
-		char *s = names->text + names->starts[id];
 		size_t len = put_utf8(points[id % MM_BPE_BYTES], s);
+		name name;
 
 		if (id >= MM_BPE_BYTES)
 		{
 			memcpy(s + len, END_OF_WORD, END_LEN);
 			len += END_LEN;
 		}
-		name_add(names, hash_end(hash_more(HASH_START, s, len)), s, len);
+		name = name_of(s, len);
+		name_add(names, &name);
+		s += len;
 	}
 }
 
@@ -229,35 +296,43 @@ bad_line(int line, const char *what, mm_error *err)
 	return MM_ERR_BAD_MODEL;
 }
 
-/* "left right": what they make is the next symbol. */
-static mm_status
-add_merge(mm_merges *merges, names *names, const char *s, size_t len, int line, mm_error *err)
+/* A line, taken apart. */
+typedef struct merge
 {
-	const char *space = memchr(s, ' ', len);
-	size_t left_len, right_len;
-	uint64_t left_hash;
-	uint32_t left, right;
-	const char *right_text;
-	char *whole;
+	name left, right, whole;
+} merge;
+
+/*
+ * "left right".  The space is closed, so that the text of what they make is in
+ * one piece, where the line was.
+ */
+static bool
+take_apart(char *s, size_t len, merge *merge)
+{
+	char *space = memchr(s, ' ', len);
+	size_t left, right;
 
 	if (space == NULL || space == s || space == s + len - 1)
-		return bad_line(line, "not two symbols with a space between them", err);
-	left_len = (size_t) (space - s);
-	right_text = space + 1;
-	right_len = len - left_len - 1;
-	left_hash = hash_more(HASH_START, s, left_len);
-	left = name_probe(names, hash_end(left_hash), s, left_len)->id;
-	right = name_probe(names, hash_end(hash_more(HASH_START, right_text, right_len)), right_text,
-					   right_len)
-				->id;
+		return false;
+	left = (size_t) (space - s);
+	right = len - left - 1;
+	merge->left = name_of(s, left);
+	merge->right = name_of(space + 1, right);
+	memmove(space, space + 1, right);
+	merge->right.text = space;
+	merge->whole = name_of(s, left + right);
+	return true;
+}
+
+static mm_status
+add_merge(mm_merges *merges, names *names, const merge *merge, int line, mm_error *err)
+{
+	uint32_t left = name_probe(names, &merge->left)->id;
+	uint32_t right = name_probe(names, &merge->right)->id;
+
 	if (left == 0 || right == 0)
 		return bad_line(line, "a symbol that no line before it makes", err);
-
-	whole = names->text + names->starts[names->n];
-	memcpy(whole, s, left_len);
-	memcpy(whole + left_len, right_text, right_len);
-	if (!name_add(names, hash_end(hash_more(left_hash, right_text, right_len)), whole,
-				  left_len + right_len))
+	if (!name_add(names, &merge->whole))
 		return bad_line(line, "makes a symbol that there is already", err);
 	add_pair(merges, (int32_t) left - 1, (int32_t) right - 1, (int32_t) names->n - 1);
 	return MM_OK;
@@ -277,46 +352,115 @@ is_header(const char *s, size_t len)
 	return false;
 }
 
-static mm_status
-read_lines(mm_merges *merges, names *names, mm_slice text, mm_error *err)
+/* The lines of the file that are still to be read. */
+typedef struct lines
 {
-	const char *s = text.data;
-	size_t start = 0;
+	char *s;
+	size_t len;
+	int number; /* of the one that was read last, from 1 */
+} lines;
 
-	/* line 0 is the header */
-	for (int line = 0; line <= merges->n; line++)
+static bool
+next_line(lines *lines, char **s, size_t *len)
+{
+	char *nl;
+	size_t used;
+
+	if (lines->len == 0)
+		return false;
+	nl = memchr(lines->s, '\n', lines->len);
+	*s = lines->s;
+	*len = nl ? (size_t) (nl - lines->s) : lines->len;
+	used = *len + (nl != NULL);
+	lines->s += used;
+	lines->len -= used;
+	lines->number++;
+	if (*len > 0 && (*s)[*len - 1] == '\r')
+		(*len)--;
+	return true;
+}
+
+/*
+ * Take some lines apart and ask for the slots of their symbols, so that they are
+ * there when the lines are added.  Returns how many, fewer where the file ends
+ * or, *bad, is malformed.
+ */
+static int
+read_batch(lines *lines, const names *names, merge *batch, int most, bool *bad)
+{
+	int n = 0;
+
+	*bad = false;
+	while (n < most)
 	{
-		const char *nl;
-		size_t end, len;
-		mm_status status;
+		merge *merge = &batch[n];
+		char *s;
+		size_t len;
 
-		if (start >= text.len)
+		if (!next_line(lines, &s, &len))
+			break;
+		if (!take_apart(s, len, merge))
+		{
+			*bad = true;
+			break;
+		}
+		__builtin_prefetch(&names->slots[merge->left.hash & names->mask]);
+		__builtin_prefetch(&names->slots[merge->right.hash & names->mask]);
+		__builtin_prefetch(&names->slots[merge->whole.hash & names->mask]);
+		n++;
+	}
+	return n;
+}
+
+static mm_status
+read_merges(mm_merges *merges, names *names, lines *lines, mm_error *err)
+{
+	merge batch[BATCH];
+	int done = 0;
+
+	while (done < merges->n)
+	{
+		int line = lines->number + 1;
+		int most = merges->n - done < BATCH ? merges->n - done : BATCH;
+		bool bad;
+		int n = read_batch(lines, names, batch, most, &bad);
+
+		for (int i = 0; i < n; i++)
+		{
+			mm_status status = add_merge(merges, names, &batch[i], line + i, err);
+
+			if (status != MM_OK)
+				return status;
+		}
+		if (bad)
+			return bad_line(line + n, "not two symbols with a space between them", err);
+		done += n;
+		if (n < most)
 		{
 			mm_fail(err, MM_ERR_BAD_MODEL, "merges are too few for the vocabulary");
-			mm_fail_detail(err, "%d of %d", line > 0 ? line - 1 : 0, merges->n);
+			mm_fail_detail(err, "%d of %d", done, merges->n);
 			return MM_ERR_BAD_MODEL;
 		}
-		nl = memchr(s + start, '\n', text.len - start);
-		end = nl ? (size_t) (nl - s) : text.len;
-		len = end - start;
-		if (len > 0 && s[end - 1] == '\r')
-			len--;
-		if (line == 0)
-		{
-			if (!is_header(s, len))
-				return bad_line(1, "no \"#version\"", err);
-		}
-		else if ((status = add_merge(merges, names, s + start, len, line + 1, err)) != MM_OK)
-			return status;
-		start = end + 1;
 	}
 	return MM_OK;
+}
+
+static mm_status
+read_file(mm_merges *merges, names *names, size_t file_len, mm_error *err)
+{
+	lines lines = {.s = names->text + BASE_TEXT, .len = file_len};
+	char *s;
+	size_t len;
+
+	if (!next_line(&lines, &s, &len) || !is_header(s, len))
+		return bad_line(1, "no \"#version\"", err);
+	return read_merges(merges, names, &lines, err);
 }
 
 mm_status
 mm_merges_init(mm_merges *merges, mm_slice text, int n, mm_error *err)
 {
-	size_t slots = 1024;
+	size_t slots;
 	names names;
 	mm_status status;
 
@@ -325,17 +469,16 @@ mm_merges_init(mm_merges *merges, mm_slice text, int n, mm_error *err)
 		return mm_fail(err, MM_ERR_BAD_MODEL, "merges are of no sensible size");
 	if (n < 0 || n > MAX_MERGES)
 		return mm_fail(err, MM_ERR_BAD_MODEL, "vocabulary of no sensible size");
-	while (slots < (size_t) n * 2)
-		slots *= 2;
+	slots = slots_for((size_t) n * 2);
 	merges->mask = (uint32_t) slots - 1;
-	merges->slots = calloc(slots, sizeof(merges->slots[0]));
-	if (merges->slots == NULL || !names_init(&names, text.len, n))
+	merges->slots = zeroed(slots * sizeof(merges->slots[0]));
+	if (merges->slots == NULL || !names_init(&names, text, n))
 	{
 		mm_merges_free(merges);
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
 	}
 	add_bytes(&names, merges->byte_ids);
-	status = read_lines(merges, &names, text, err);
+	status = read_file(merges, &names, text.len, err);
 	names_free(&names);
 	if (status != MM_OK)
 		mm_merges_free(merges);

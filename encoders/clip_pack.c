@@ -5,14 +5,12 @@
  *
  *-------------------------------------------------------------------------
  */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "clip.h"
 #include "error.h"
-#include "half.h"
 #include "hash.h"
 #include "quantize.h"
 
@@ -42,9 +40,9 @@ mm_clip_pack_key(const mm_clip *m, mm_precision precision, char key[17])
 /*---- tensors of a pack ----*/
 
 /*
- * The tensors that hold a layer at a precision, first the weights; beside int8
- * ones lie their scales and sums, the columns that stay float32 (the first
- * number tells how many there are) and those columns' weights.
+ * The tensors that hold a layer at a precision.  First the weights; beside those
+ * that are not float32 the columns that are (the first number tells how many)
+ * and their weights; beside int8 ones their scales and sums.
  */
 typedef struct part
 {
@@ -77,15 +75,19 @@ parts_of(const mm_clip_tensor *t, mm_precision precision, part parts[MAX_PARTS])
 			break;
 		case MM_PRECISION_INT8:
 			parts[n++] = (part){"", MM_DTYPE_I8, 3, {panels, (t->k + 3) / 4, 4 * MM_PANEL}};
-			parts[n++] = (part){".scale", MM_DTYPE_F32, 1, {panels * MM_PANEL}};
-			parts[n++] = (part){".sum", MM_DTYPE_I32, 1, {panels * MM_PANEL}};
-			parts[n++] = (part){".outliers", MM_DTYPE_I32, 1, {1 + MM_OUTLIERS}};
-			parts[n++] =
-				(part){".outlier_weights", MM_DTYPE_F32, 3, {panels, MM_OUTLIERS, MM_PANEL}};
 			break;
 		default:
 			parts[n++] = (part){"", MM_DTYPE_F32, 3, {panels, t->k, MM_PANEL}};
-			break;
+			return n;
+	}
+	parts[n++] = (part){".outliers", MM_DTYPE_I32, 1, {1 + MM_OUTLIERS}};
+	parts[n++] = (part){".outlier_weights", MM_DTYPE_F32, 3, {panels, MM_OUTLIERS, MM_PANEL}};
+	if (precision == MM_PRECISION_INT8)
+	{
+		const int64_t shape[2] = {mm_groups(t->k), panels * MM_PANEL};
+
+		parts[n++] = (part){".scale", MM_DTYPE_F32, 2, {shape[0], shape[1]}};
+		parts[n++] = (part){".sum", MM_DTYPE_F32, 2, {shape[0], shape[1]}};
 	}
 	return n;
 }
@@ -117,6 +119,21 @@ declare(const mm_clip_tensor *tensors, int n, mm_precision precision, mm_pack *p
 		}
 	}
 	return MM_OK;
+}
+
+static mm_status
+bind_outliers(const mm_clip_tensor *t, const int32_t *columns, const float *weights, mm_error *err)
+{
+	bool ok = columns[0] >= 0 && columns[0] <= MM_OUTLIERS;
+
+	t->weight->outliers = columns[0];
+	t->weight->outlier_columns = columns + 1;
+	t->weight->outlier_w = weights;
+	for (int o = 0; o < MM_OUTLIERS; o++)
+		ok &= columns[1 + o] >= 0 && columns[1 + o] < t->k;
+	return ok ? MM_OK
+			  : mm_fail(err, MM_ERR_BAD_MODEL, "tensor \"%s\" has an impossible outlier column",
+						t->name);
 }
 
 mm_status
@@ -154,23 +171,10 @@ mm_clip_bind(mm_clip *m, const mm_safetensors *pack, mm_precision precision, mm_
 		t->weight->n = t->n;
 		t->weight->k = t->k;
 		t->weight->w = data[0];
+		t->weight->scale = data[3];
+		t->weight->sum = data[4];
 		if (count > 1)
-		{
-			const int32_t *outliers = data[3];
-
-			t->weight->scale = data[1];
-			t->weight->sum = data[2];
-			t->weight->outliers = outliers[0];
-			t->weight->outlier_columns = outliers + 1;
-			t->weight->outlier_w = data[4];
-			for (int o = 0; o < MM_OUTLIERS && status == MM_OK; o++)
-			{
-				if (outliers[0] < 0 || outliers[0] > MM_OUTLIERS || outliers[1 + o] < 0 ||
-					outliers[1 + o] >= t->k)
-					status = mm_fail(err, MM_ERR_BAD_MODEL,
-									 "tensor \"%s\" names a column that is not there", t->name);
-			}
-		}
+			status = bind_outliers(t, data[1], data[2], err);
 	}
 	free(tensors);
 	return status;
@@ -240,13 +244,15 @@ pack_float32(const mm_clip *m, const mm_clip_tensor *t, float *room, mm_error *e
 /*---- from float32 to the others ----*/
 
 static mm_status
-put_part(const mm_clip_tensor *t, const part *p, mm_pack *pack, const void *data, size_t bytes,
-		 mm_error *err)
+put_part(const mm_clip_tensor *t, const part *p, mm_pack *pack, const void *data, mm_error *err)
 {
+	size_t bytes = mm_dtype_size(p->dtype);
 	char name[120];
 	void *room;
 	mm_status status;
 
+	for (int d = 0; d < p->ndim; d++)
+		bytes *= p->shape[d];
 	part_name(t, p, name);
 	status = mm_pack_next(pack, name, &room, err);
 	if (status != MM_OK)
@@ -255,62 +261,43 @@ put_part(const mm_clip_tensor *t, const part *p, mm_pack *pack, const void *data
 	return mm_pack_put(pack, err);
 }
 
+/* From the float32 weights that the layer has now. */
 static mm_status
-pack_bf16(const mm_clip_tensor *t, const part *p, mm_pack *pack, mm_error *err)
-{
-	char name[120];
-	void *room;
-	mm_status status;
-
-	part_name(t, p, name);
-	status = mm_pack_next(pack, name, &room, err);
-	if (status != MM_OK)
-		return status;
-	mm_quantize_bf16(t->n, t->k, t->weight->w, room);
-	return mm_pack_put(pack, err);
-}
-
-static mm_status
-pack_int8(const mm_clip_tensor *t, const part parts[MAX_PARTS], const float *ranges, mm_pack *pack,
-		  mm_error *err)
+pack_quantized(const mm_clip_tensor *t, mm_precision precision, const float *ranges, mm_pack *pack,
+			   mm_error *err)
 {
 	mm_quantized q;
-	size_t panels = mm_padded(t->n) / MM_PANEL;
-	int32_t outliers[1 + MM_OUTLIERS];
-	mm_status status;
+	part parts[MAX_PARTS];
+	int count = parts_of(t, precision, parts);
+	int32_t columns[1 + MM_OUTLIERS];
+	const void *data[MAX_PARTS];
+	mm_status status = MM_OK;
 
-	if (!mm_quantize_int8(t->n, t->k, t->weight->w, ranges, &q))
+	if (!mm_quantize(precision, t->n, t->k, t->weight->w, ranges, &q))
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
-	outliers[0] = q.outliers;
-	memcpy(outliers + 1, q.columns, sizeof(q.columns));
-	status = put_part(t, &parts[0], pack, q.w, panels * ((t->k + 3) / 4) * 4 * MM_PANEL, err);
-	if (status == MM_OK)
-		status = put_part(t, &parts[1], pack, q.scale, panels * MM_PANEL * sizeof(float), err);
-	if (status == MM_OK)
-		status = put_part(t, &parts[2], pack, q.sum, panels * MM_PANEL * sizeof(int32_t), err);
-	if (status == MM_OK)
-		status = put_part(t, &parts[3], pack, outliers, sizeof(outliers), err);
-	if (status == MM_OK)
-		status = put_part(t, &parts[4], pack, q.outlier_w,
-						  panels * MM_OUTLIERS * MM_PANEL * sizeof(float), err);
+	columns[0] = q.outliers;
+	memcpy(columns + 1, q.columns, sizeof(q.columns));
+	data[0] = q.w;
+	data[1] = columns;
+	data[2] = q.outlier_w;
+	data[3] = q.scale;
+	data[4] = q.sum;
+	for (int p = 0; p < count && status == MM_OK; p++)
+		status = put_part(t, &parts[p], pack, data[p], err);
 	mm_quantized_free(&q);
 	return status;
 }
 
-/* Of a pack of another precision everything comes from the float32 weights. */
+/* Of a pack of another precision everything but the layers is as in float32. */
 static mm_status
 pack_tensor(const mm_clip *m, const mm_clip_tensor *t, mm_precision precision, const float *ranges,
 			mm_pack *pack, mm_error *err)
 {
-	part parts[MAX_PARTS];
 	void *room;
 	mm_status status;
 
-	parts_of(t, precision, parts);
-	if (precision != MM_PRECISION_FLOAT32 && precision_of(t, precision) == MM_PRECISION_INT8)
-		return pack_int8(t, parts, ranges, pack, err);
-	if (precision != MM_PRECISION_FLOAT32 && precision_of(t, precision) == MM_PRECISION_BF16)
-		return pack_bf16(t, parts, pack, err);
+	if (precision_of(t, precision) != MM_PRECISION_FLOAT32)
+		return pack_quantized(t, precision, ranges, pack, err);
 	status = mm_pack_next(pack, t->name, &room, err);
 	if (status == MM_OK)
 		status = pack_float32(m, t, room, err);
@@ -332,7 +319,7 @@ mm_clip_pack(mm_clip *m, const mm_run *run, mm_precision precision, mm_pack *pac
 	status = declare(tensors, n, precision, pack, err);
 	if (status == MM_OK)
 		status = mm_pack_begin(pack, precision, key, err);
-	if (status == MM_OK && precision == MM_PRECISION_INT8)
+	if (status == MM_OK && precision != MM_PRECISION_FLOAT32)
 		status = mm_clip_find_ranges(m, run, &ranges, err);
 	for (int i = 0; i < n && status == MM_OK; i++)
 	{

@@ -17,8 +17,8 @@ void
 mm_take_packed_rows(int m, int k, mm_arena *arena, mm_packed_rows *rows)
 {
 	rows->q = mm_arena_alloc(arena, (size_t) m * (k + 3) * sizeof(uint16_t));
-	rows->scale = mm_arena_floats(arena, m);
-	rows->zero = mm_arena_alloc(arena, m * sizeof(int32_t));
+	rows->scale = mm_arena_floats(arena, (size_t) m * mm_groups(k));
+	rows->offset = mm_arena_floats(arena, (size_t) m * mm_groups(k));
 	rows->outlier = mm_arena_floats(arena, (size_t) m * MM_OUTLIERS);
 }
 
@@ -54,8 +54,7 @@ prepare(const mm_run *run, const mm_weight *w, const mm_linear_io *io, mm_packed
 	{
 		case MM_PRECISION_BF16:
 			s->kernel = ops->linear_bf16;
-			if (ops->pack_rows_bf16)
-				ops->pack_rows_bf16(io->m, w->k, io->a, io->lda, rows);
+			ops->pack_rows_bf16(io->m, w->k, io->a, io->lda, w->outliers, w->outlier_columns, rows);
 			break;
 		case MM_PRECISION_INT8:
 			s->kernel = ops->linear_int8;

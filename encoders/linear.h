@@ -18,12 +18,12 @@ typedef struct mm_weight
 	const void *w;
 	const float *bias; /* padded n, or NULL */
 
-	/* int8 alone */
-	const float *scale;             /* padded n */
-	const int32_t *sum;             /* padded n */
-	const int32_t *outlier_columns; /* MM_OUTLIERS, those beyond outliers unused */
-	const float *outlier_w;         /* [n / 16][MM_OUTLIERS][16] */
+	const float *scale, *sum; /* int8: groups x padded n */
+
+	/* not float32: columns apart, those beyond "outliers" unused */
 	int outliers;
+	const int32_t *outlier_columns; /* MM_OUTLIERS */
+	const float *outlier_w;         /* [n / 16][MM_OUTLIERS][16] */
 } mm_weight;
 
 /* Rows and columns of a layer's inputs and outputs. */

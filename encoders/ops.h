@@ -40,19 +40,32 @@ typedef enum mm_activation
 #define MM_OUTLIERS 16
 
 /*
+ * Inputs that share a scale in a quantised layer: as many as keep the 32-bit
+ * sums of 16-bit inputs and 8-bit weights below 2^31.
+ */
+#define MM_GROUP 256
+
+static inline int
+mm_groups(int k)
+{
+	return (k + MM_GROUP - 1) / MM_GROUP;
+}
+
+/*
  * Rows of inputs in the form that a layer of another precision reads.
  *
- * int8: x[r][k] = scale[r] (q[r][k] - zero[r]), q of 8 bits without sign, apart
- * from the outlier columns, whose q is zero[r] and whose value is in outlier.
- * bf16, at the levels that multiply bf16: q is x rounded to nearest even.
+ * int8, where bytes are multiplied: x[r][k] = scale[r][g] q[r][k] - offset[r][g],
+ * g the group of k, q of 8 bits without sign.  Elsewhere q has 16 bits with
+ * sign and offset is not used.  bf16, where bf16 is multiplied: q is x rounded
+ * to nearest even.  The values of the outlier columns are beside them, and
+ * their weights among the others are 0.
  */
 typedef struct mm_packed_rows
 {
-	void *q; /* uint8_t or uint16_t: m x ld, zeroed beyond k */
-	int ld;  /* elements; k rounded up to a multiple of 4 */
-	float *scale;
-	int32_t *zero;
-	float *outlier; /* m x MM_OUTLIERS */
+	void *q;               /* uint8_t, int16_t or uint16_t: m x ld, zeroed beyond k */
+	int ld;                /* elements; k rounded up to a multiple of 4 */
+	float *scale, *offset; /* m x groups */
+	float *outlier;        /* m x MM_OUTLIERS */
 } mm_packed_rows;
 
 /*
@@ -60,9 +73,8 @@ typedef struct mm_packed_rows
  *
  * Weights of other precisions have their inputs in groups that one instruction
  * takes: bf16 [n / 16][ceil(k / 2)][16][2]; int8 [n / 16][ceil(k / 4)][16][4],
- * beside them a scale an output and the sum of its weights.  Adjacent weights
- * of a group, 2i and 2i + 1, have |a| + |b| <= 128: the 16-bit sums of AVX2
- * then never saturate, and all levels have the same sums.
+ * beside them a scale, and the sum of the weights times the scale, for every
+ * group and output.
  */
 typedef struct mm_linear_args
 {
@@ -77,10 +89,10 @@ typedef struct mm_linear_args
 	mm_activation act;
 	int first_panel, panels; /* only these outputs; panels 0: all */
 
-	/* int8 (and rows for bf16 where mm_ops says so) */
+	/* bf16 and int8 */
 	const mm_packed_rows *rows;
-	const float *scale; /* padded n */
-	const int32_t *sum; /* padded n */
+	const float *scale; /* groups x padded n */
+	const float *sum;   /* groups x padded n */
 	int outliers;
 	const float *outlier_w; /* [n / 16][MM_OUTLIERS][16], those beyond outliers unused */
 } mm_linear_args;
@@ -107,10 +119,11 @@ typedef struct mm_ops
 	void (*linear_bf16)(const mm_linear_args *args);
 	void (*linear_int8)(const mm_linear_args *args);
 
-	/* NULL where linear_bf16 reads float32 rows */
-	void (*pack_rows_bf16)(int m, int k, const float *a, int lda, mm_packed_rows *rows);
+	/* outlier columns go beside the rest, in the order of columns */
+	void (*pack_rows_bf16)(int m, int k, const float *a, int lda, int outliers,
+						   const int32_t *columns, mm_packed_rows *rows);
 	void (*pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
-						   const int32_t *outlier_columns, mm_packed_rows *rows);
+						   const int32_t *columns, mm_packed_rows *rows);
 
 	void (*depthwise)(const mm_depthwise_args *args);
 

@@ -1,16 +1,20 @@
 /*-------------------------------------------------------------------------
  *
  * ops_int8.c
- *	  Linear layers with 8-bit weights and inputs, compiled for every level.
+ *	  Linear layers with 8-bit weights, compiled for every level.
  *
- * Inputs are quantised a row at a time as they come (dynamic quantisation),
- * weights an output at a time when a model is packed.  A few columns whose
- * inputs dwarf the others' stay float32 (Dettmers et al. 2022, LLM.int8()):
- * else their range would leave the others two or three levels.
+ * Weights are quantised when a model is packed, inputs a row at a time as they
+ * come (dynamic quantisation), both with a scale for every group of MM_GROUP
+ * inputs.  A few columns whose inputs dwarf the others' stay float32 (Dettmers
+ * et al. 2022, LLM.int8()): else their range would leave the others two or
+ * three levels.
+ *
+ * Inputs have 8 bits where the CPU multiplies bytes (VNNI), and 16 elsewhere:
+ * AVX2's product of bytes loses bits unless the weights give up one, and is
+ * hardly faster than its product of words.
  *
  *-------------------------------------------------------------------------
  */
-#include <limits.h>
 #include <math.h>
 
 #include "ops_level.h"
@@ -20,83 +24,41 @@
 #include <immintrin.h>
 #endif
 
-/* sums of groups of four products of an unsigned and a signed byte, added to acc */
-#if defined(__AVX512BW__)
-typedef __m512i qvec;
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define BYTES
+#endif
+
+#if defined(BYTES)
+
+typedef uint8_t input;
+
+/* acc plus the sums of groups of four products of an unsigned and a signed byte */
+#if defined(__AVX512VNNI__)
+#define DOT(acc, a, w) _mm512_dpbusd_epi32(acc, a, w)
 #define QLOAD(p) _mm512_loadu_si512(p)
 #define QSPLAT(x) _mm512_set1_epi32(x)
 #define QZERO _mm512_setzero_si512()
-
-INLINE qvec
-dot(qvec acc, qvec a, qvec w)
-{
-#if defined(__AVX512VNNI__)
-	return _mm512_dpbusd_epi32(acc, a, w);
+typedef __m512i qvec;
 #else
-	return _mm512_add_epi32(acc,
-							_mm512_madd_epi16(_mm512_maddubs_epi16(a, w), _mm512_set1_epi16(1)));
-#endif
-}
-
-#elif defined(__AVX2__)
-typedef __m256i qvec;
+#define DOT(acc, a, w) _mm256_dpbusd_avx_epi32(acc, a, w)
 #define QLOAD(p) _mm256_loadu_si256((const __m256i *) (p))
 #define QSPLAT(x) _mm256_set1_epi32(x)
 #define QZERO _mm256_setzero_si256()
-
-INLINE qvec
-dot(qvec acc, qvec a, qvec w)
-{
-#if defined(__AVXVNNI__)
-	return _mm256_dpbusd_avx_epi32(acc, a, w);
-#else
-	return _mm256_add_epi32(acc,
-							_mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
-#endif
-}
-
-#else
-typedef ivec qvec;
-#define QLOAD(p) load_bytes(p)
-#define QSPLAT(x) ((x) - (ivec){0})
-#define QZERO ((ivec){0})
-
-INLINE qvec
-load_bytes(const void *p)
-{
-	qvec v;
-
-	memcpy(&v, p, sizeof(v));
-	return v;
-}
-
-INLINE qvec
-dot(qvec acc, qvec a, qvec w)
-{
-	typedef uint8_t bytes __attribute__((vector_size(LANES * 4)));
-	typedef int8_t sbytes __attribute__((vector_size(LANES * 4)));
-	bytes x = (bytes) a;
-	sbytes y = (sbytes) w;
-
-	for (int lane = 0; lane < LANES; lane++)
-		for (int b = 0; b < 4; b++)
-			acc[lane] += x[4 * lane + b] * y[4 * lane + b];
-	return acc;
-}
+typedef __m256i qvec;
 #endif
 
 INLINE void
 block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
 {
 	const int vectors = panels * PANEL_VECTORS;
-	const int groups = (g->k + 3) / 4;
-	const size_t panel_size = (size_t) groups * MM_PANEL * 4;
+	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
+	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
 	const mm_packed_rows *in = g->rows;
-	const uint8_t *a = (const uint8_t *) in->q + (size_t) at->row * in->ld;
+	const input *a = (const input *) in->q + (size_t) at->row * in->ld;
 	const int8_t *w = (const int8_t *) g->w + at->panel * panel_size;
-	const int8_t *ahead = w + panels * panel_size * (at->pieces + at->piece) / at->pieces;
-	const int step = panels * 64 / at->pieces + 1;
+	const ahead next = fetch_ahead(w, panel_size, panels, at);
 	qvec acc[ROWS][PANELS * PANEL_VECTORS];
+	vec sums[ROWS][PANELS * PANEL_VECTORS];
 
 #pragma GCC unroll 8
 	for (int r = 0; r < rows; r++)
@@ -104,11 +66,11 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 		for (int v = 0; v < vectors; v++)
 			acc[r][v] = QZERO;
 
-	for (int k = 0; k < groups; k++)
+	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
 	{
 		qvec b[PANELS * PANEL_VECTORS];
 
-		__builtin_prefetch(ahead + (size_t) k * step);
+		__builtin_prefetch(next.at + (size_t) k * next.step);
 #pragma GCC unroll 4
 		for (int v = 0; v < vectors; v++)
 			b[v] = QLOAD(w + (v / PANEL_VECTORS) * panel_size + (size_t) k * MM_PANEL * 4 +
@@ -123,36 +85,197 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 			x = QSPLAT(four);
 #pragma GCC unroll 4
 			for (int v = 0; v < vectors; v++)
-				acc[r][v] = dot(acc[r][v], x, b[v]);
+				acc[r][v] = DOT(acc[r][v], x, b[v]);
 		}
 	}
 
+	begin_block(sums, at, rows, vectors);
 #pragma GCC unroll 8
 	for (int r = 0; r < rows; r++)
 	{
-		const float *outlier = in->outlier + (size_t) (at->row + r) * MM_OUTLIERS;
+		size_t row = (size_t) (at->row + r) * groups + group;
 
 #pragma GCC unroll 4
 		for (int v = 0; v < vectors; v++)
 		{
-			int n = at->panel * MM_PANEL + v * LANES;
-			ivec sum;
-			vec y;
+			size_t n = (size_t) group * mm_padded(g->n) + at->panel * MM_PANEL + v * LANES;
 
-			memcpy(&sum, g->sum + n, sizeof(sum));
-			y = __builtin_convertvector((ivec) acc[r][v] - in->zero[at->row + r] * sum, vec) *
-				(in->scale[at->row + r] * load(g->scale + n));
-			for (int o = 0; o < g->outliers; o++)
-				y += outlier[o] *
-					 load(g->outlier_w + ((size_t) (n / MM_PANEL) * MM_OUTLIERS + o) * MM_PANEL +
-						  n % MM_PANEL);
-			finish(g, at->row + r, n, y);
+			sums[r][v] += __builtin_convertvector((ivec) acc[r][v], vec) *
+							  (in->scale[row] * load(g->scale + n)) -
+						  in->offset[row] * load(g->sum + n);
+		}
+	}
+	end_block(g, sums, at, rows, vectors);
+}
+
+#elif defined(__AVX2__)
+
+typedef int16_t input;
+
+/*
+ * A vector has four inputs each of some outputs, widened to words; a product
+ * leaves two sums an output, which are added at the end.
+ */
+#if defined(__AVX512BW__)
+typedef __m512i qvec;
+#define OUTPUTS 8
+#define WIDEN(p) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) (p)))
+#define DOT(acc, a, w) _mm512_add_epi32(acc, _mm512_madd_epi16(a, w))
+#define QSPLAT(x) _mm512_set1_epi64(x)
+#define QZERO _mm512_setzero_si512()
+
+/* outputs 0-7 in pairs, and 8-15: 16 sums in their order */
+INLINE vec
+join(qvec low, qvec high)
+{
+	const __m512i even =
+		_mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
+	const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+
+	return (vec) _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_permutex2var_epi32(low, even, high),
+													 _mm512_permutex2var_epi32(low, odd, high)));
+}
+#else
+typedef __m256i qvec;
+#define OUTPUTS 4
+#define WIDEN(p) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (p)))
+#define DOT(acc, a, w) _mm256_add_epi32(acc, _mm256_madd_epi16(a, w))
+#define QSPLAT(x) _mm256_set1_epi64x(x)
+#define QZERO _mm256_setzero_si256()
+
+INLINE vec
+join(qvec low, qvec high)
+{
+	__m256i both = _mm256_hadd_epi32(low, high); /* 0 1 4 5 2 3 6 7 */
+
+	return (vec) _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(both, 0xd8));
+}
+#endif
+
+#define QVECTORS (MM_PANEL / OUTPUTS)
+
+/* Rows that go through together: their accumulators and a group's weights. */
+#define QROWS (ROWS / 2)
+
+/* Some of the rows of a block; each has QVECTORS accumulators a panel. */
+INLINE void
+rows_int8(const mm_linear_args *g, const place *at, const int rows, int panel, float *tile,
+		  int stride)
+{
+	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
+	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
+	const mm_packed_rows *in = g->rows;
+	const input *a = (const input *) in->q + (size_t) at->row * in->ld;
+	const int8_t *w = (const int8_t *) g->w + panel * panel_size;
+	const ahead next = fetch_ahead(w, panel_size, 1, at);
+	qvec acc[QROWS][QVECTORS];
+
+#pragma GCC unroll 4
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+		for (int v = 0; v < QVECTORS; v++)
+			acc[r][v] = QZERO;
+
+	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
+	{
+		qvec x[QROWS];
+
+		__builtin_prefetch(next.at + (size_t) k * next.step);
+#pragma GCC unroll 4
+		for (int r = 0; r < rows; r++)
+		{
+			int64_t four;
+
+			memcpy(&four, a + (size_t) r * in->ld + 4 * k, sizeof(four));
+			x[r] = QSPLAT(four);
+		}
+#pragma GCC unroll 4
+		for (int v = 0; v < QVECTORS; v++)
+		{
+			qvec b = WIDEN(w + (size_t) k * MM_PANEL * 4 + v * OUTPUTS * 4);
+
+#pragma GCC unroll 4
+			for (int r = 0; r < rows; r++)
+				acc[r][v] = DOT(acc[r][v], x[r], b);
+		}
+	}
+
+#pragma GCC unroll 4
+	for (int r = 0; r < rows; r++)
+	{
+		float scale = in->scale[(size_t) (at->row + r) * groups + group];
+
+#pragma GCC unroll 4
+		for (int v = 0; v < PANEL_VECTORS; v++)
+		{
+			int n = panel * MM_PANEL + v * LANES;
+			float *sum = tile + r * stride + v * LANES;
+			vec x = join(acc[r][2 * v], acc[r][2 * v + 1]) *
+					(scale * load(g->scale + (size_t) group * mm_padded(g->n) + n));
+
+			if (at->begin > 0)
+				x += load(sum);
+			if (at->end == g->k)
+				finish(g, at->row + r, n, add_outliers(g, at->row + r, n, x));
+			else
+				store(sum, x);
 		}
 	}
 }
 
-/* no tile: sums of 8-bit products are whole numbers, and a panel is small */
-LINEAR_FUNCTION(linear_int8, block_int8, INT_MAX)
+INLINE void
+block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
+{
+	for (int p = 0; p < panels; p++)
+	{
+		float *tile = at->tile + p * MM_PANEL;
+		place second = *at;
+
+		/* the second half has as many rows as the first, or one less */
+		second.row += (rows + 1) / 2;
+		rows_int8(g, at, (rows + 1) / 2, at->panel + p, tile, panels * MM_PANEL);
+		if (rows > 1)
+			rows_int8(g, &second, rows / 2, at->panel + p,
+					  tile + (rows + 1) / 2 * panels * MM_PANEL, panels * MM_PANEL);
+	}
+}
+
+#else
+
+typedef int16_t input;
+
+INLINE void
+block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
+{
+	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
+	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
+	const mm_packed_rows *in = g->rows;
+	vec sums[ROWS][PANELS * PANEL_VECTORS];
+
+	begin_block(sums, at, rows, panels * PANEL_VECTORS);
+	for (int r = 0; r < rows; r++)
+	{
+		const input *a = (const input *) in->q + (size_t) (at->row + r) * in->ld;
+		float scale = in->scale[(size_t) (at->row + r) * groups + group];
+
+		for (int n = 0; n < MM_PANEL; n++)
+		{
+			const int8_t *w = (const int8_t *) g->w + at->panel * panel_size + n * 4;
+			int32_t sum = 0;
+
+			for (int k = at->begin; k < at->end; k++)
+				sum += a[k] * w[(size_t) (k / 4) * MM_PANEL * 4 + k % 4];
+			sums[r][n / LANES][n % LANES] +=
+				(float) sum *
+				(scale * g->scale[(size_t) group * mm_padded(g->n) + at->panel * MM_PANEL + n]);
+		}
+	}
+	end_block(g, sums, at, rows, panels * PANEL_VECTORS);
+}
+
+#endif
+
+LINEAR_FUNCTION(linear_int8, block_int8, MM_GROUP)
 
 void
 LEVEL(mm_linear_int8)(const mm_linear_args *g)
@@ -160,7 +283,7 @@ LEVEL(mm_linear_int8)(const mm_linear_args *g)
 	linear_int8(g);
 }
 
-/* The range of a row, zero included; what lies beyond whole vectors is padded by zeros. */
+/* The range of inputs, zero included. */
 INLINE void
 range_of(const float *x, int k, float *low, float *high)
 {
@@ -187,56 +310,85 @@ range_of(const float *x, int k, float *low, float *high)
 	}
 }
 
-/* q = x / scale + zero, rounded to nearest even; the row has its outliers set to 0. */
+/* q = x inverse + zero, rounded to nearest even and held within least and most */
 INLINE void
-quantize(const float *x, int k, float inverse, int32_t zero, uint8_t *q)
+quantize(const float *x, int k, float inverse, int32_t zero, int32_t least, int32_t most, input *q)
 {
 	const float magic = 12582912.0f; /* 1.5 * 2^23: rounds to integer */
 	int i = 0;
 
-	typedef uint8_t bytes __attribute__((vector_size(LANES)));
+	typedef input inputs __attribute__((vector_size(LANES * sizeof(input))));
 
 	for (; i + LANES <= k; i += LANES)
 	{
 		vec n = (load(x + i) * inverse + magic) - magic;
 		ivec v = __builtin_convertvector(n, ivec) + zero;
-		bytes b;
+		inputs packed;
 
-		v &= ~(v < 0);
-		v = (v & (v <= 255)) | (255 & (v > 255));
-		b = __builtin_convertvector(v, bytes);
-		memcpy(q + i, &b, sizeof(b));
+		v = (v & (v >= least)) | (least & (v < least));
+		v = (v & (v <= most)) | (most & (v > most));
+		packed = __builtin_convertvector(v, inputs);
+		memcpy(q + i, &packed, sizeof(packed));
 	}
 	for (; i < k; i++)
 	{
-		int v = (int) nearbyintf(x[i] * inverse) + zero;
+		int32_t v = (int32_t) nearbyintf(x[i] * inverse) + zero;
 
-		q[i] = v < 0 ? 0 : v > 255 ? 255 : v;
+		q[i] = (input) (v < least ? least : v > most ? most : v);
 	}
+}
+
+/* One group of a row: its inputs, and what brings them back. */
+INLINE void
+quantize_group(const float *x, int k, input *q, float *scale, float *offset)
+{
+	float low, high, inverse;
+
+	range_of(x, k, &low, &high);
+#if defined(BYTES)
+	{
+		int32_t zero;
+
+		*scale = (high - low) / 255;
+		inverse = *scale > 0 ? 1 / *scale : 0;
+		zero = (int32_t) nearbyintf(-low * inverse);
+		*offset = *scale * (float) zero;
+		quantize(x, k, inverse, zero, 0, 255, q);
+	}
+#else
+	*scale = (high > -low ? high : -low) / 32767;
+	inverse = *scale > 0 ? 1 / *scale : 0;
+	*offset = 0;
+	quantize(x, k, inverse, 0, -32767, 32767, q);
+#endif
 }
 
 void
 LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 						 const int32_t *columns, mm_packed_rows *rows)
 {
+	int groups = mm_groups(k);
+
 	for (int r = 0; r < m; r++)
 	{
-		/* the row is the layer's to change: outliers are put back below */
+		/* the row is ours to change: outliers are put back below */
 		float *x = (float *) a + (size_t) r * lda;
 		float *outlier = rows->outlier + (size_t) r * MM_OUTLIERS;
-		uint8_t *q = (uint8_t *) rows->q + (size_t) r * rows->ld;
-		float low, high, scale;
+		input *q = (input *) rows->q + (size_t) r * rows->ld;
 
 		for (int o = 0; o < outliers; o++)
 		{
 			outlier[o] = x[columns[o]];
 			x[columns[o]] = 0;
 		}
-		range_of(x, k, &low, &high);
-		scale = (high - low) / 255;
-		rows->scale[r] = scale;
-		rows->zero[r] = scale > 0 ? (int32_t) nearbyintf(-low / scale) : 0;
-		quantize(x, k, scale > 0 ? 1 / scale : 0, rows->zero[r], q);
+		for (int g = 0; g < groups; g++)
+		{
+			int first = g * MM_GROUP;
+
+			quantize_group(x + first, k - first < MM_GROUP ? k - first : MM_GROUP, q + first,
+						   rows->scale + (size_t) r * groups + g,
+						   rows->offset + (size_t) r * groups + g);
+		}
 		for (int i = k; i < rows->ld; i++)
 			q[i] = 0;
 		for (int o = 0; o < outliers; o++)
@@ -244,30 +396,33 @@ LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 	}
 }
 
-#if defined(__AVX512BF16__)
 void
-LEVEL(mm_pack_rows_bf16)(int m, int k, const float *a, int lda, mm_packed_rows *rows)
+LEVEL(mm_pack_rows_bf16)(int m, int k, const float *a, int lda, int outliers,
+						 const int32_t *columns, mm_packed_rows *rows)
 {
 	for (int r = 0; r < m; r++)
 	{
 		const float *x = a + (size_t) r * lda;
-		uint16_t *q = (uint16_t *) rows->q + (size_t) r * rows->ld;
-		int i = 0;
 
-		for (; i + 16 <= k; i += 16)
-			_mm256_storeu_si256((__m256i *) (q + i),
-								(__m256i) _mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
-		if (i < k)
+		for (int o = 0; o < outliers; o++)
+			rows->outlier[(size_t) r * MM_OUTLIERS + o] = x[columns[o]];
+#if defined(__AVX512BF16__)
 		{
-			__mmask16 rest = (__mmask16) ((1u << (k - i)) - 1);
-			uint16_t last[16];
+			uint16_t *q = (uint16_t *) rows->q + (size_t) r * rows->ld;
+			int i = 0;
 
-			_mm256_storeu_si256((__m256i *) last,
-								(__m256i) _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(rest, x + i)));
-			memcpy(q + i, last, sizeof(uint16_t) * (k - i));
+			for (; i < k; i += 16)
+			{
+				__mmask16 some = k - i < 16 ? (__mmask16) ((1u << (k - i)) - 1) : 0xffff;
+
+				_mm256_mask_storeu_epi16(
+					q + i, some, (__m256i) _mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(some, x + i)));
+			}
+			for (i = k; i < rows->ld; i++)
+				q[i] = 0;
 		}
-		for (i = k; i < rows->ld; i++)
-			q[i] = 0;
+#else
+		(void) k;
+#endif
 	}
 }
-#endif

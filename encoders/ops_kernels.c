@@ -197,9 +197,7 @@ const mm_ops LEVEL(mm_ops) = {
 	.linear = LEVEL(mm_linear_f32),
 	.linear_bf16 = LEVEL(mm_linear_bf16),
 	.linear_int8 = LEVEL(mm_linear_int8),
-#if defined(__AVX512BF16__)
 	.pack_rows_bf16 = LEVEL(mm_pack_rows_bf16),
-#endif
 	.pack_rows_int8 = LEVEL(mm_pack_rows_int8),
 	.depthwise = depthwise,
 	.layer_norm = layer_norm,

@@ -19,7 +19,8 @@ extern void LEVEL(mm_linear_bf16)(const mm_linear_args *g);
 
 /* ops_int8.c */
 extern void LEVEL(mm_linear_int8)(const mm_linear_args *g);
-extern void LEVEL(mm_pack_rows_bf16)(int m, int k, const float *a, int lda, mm_packed_rows *rows);
+extern void LEVEL(mm_pack_rows_bf16)(int m, int k, const float *a, int lda, int outliers,
+									 const int32_t *columns, mm_packed_rows *rows);
 extern void LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 									 const int32_t *columns, mm_packed_rows *rows);
 

@@ -14,56 +14,6 @@
 #include <immintrin.h>
 #endif
 
-/*
- * Where a block fetches ahead: its share of the panels that come next, which
- * follow in memory, so that the first block over those does not wait for them.
- */
-typedef struct ahead
-{
-	const char *at;
-	int step; /* bytes an input, or a group of inputs */
-} ahead;
-
-INLINE ahead
-fetch_ahead(const void *w, size_t panel_bytes, int panels, const place *at)
-{
-	const size_t bytes = panels * panel_bytes;
-
-	/* "at" may lie beyond the weights: fetching never faults */
-	return (ahead){(const char *) w + bytes + bytes * at->piece / at->pieces,
-				   panels * 64 / at->pieces + 1};
-}
-
-/* Sums so far: none at the first input, else what the tile kept. */
-INLINE void
-begin_block(vec acc[ROWS][PANELS * PANEL_VECTORS], const place *at, const int rows,
-			const int vectors)
-{
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++)
-			acc[r][v] = at->begin == 0 ? splat(0.0f) : load(at->tile + (r * vectors + v) * LANES);
-}
-
-INLINE void
-end_block(const mm_linear_args *g, vec acc[ROWS][PANELS * PANEL_VECTORS], const place *at,
-		  const int rows, const int vectors)
-{
-	bool last = at->end == g->k;
-
-#pragma GCC unroll 8
-	for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++)
-		{
-			if (last)
-				finish(g, at->row + r, at->panel * MM_PANEL + v * LANES, acc[r][v]);
-			else
-				store(at->tile + (r * vectors + v) * LANES, acc[r][v]);
-		}
-}
-
 INLINE void
 block_f32(const mm_linear_args *g, const place *at, const int rows, const int panels)
 {

@@ -25,27 +25,6 @@ weight_at(const float *w, int k_all, int o, int k)
 	return w[((size_t) (o / MM_PANEL) * k_all + k) * MM_PANEL + o % MM_PANEL];
 }
 
-void
-mm_quantize_bf16(int n, int k, const float *w, uint16_t *out)
-{
-	int panels = mm_padded(n) / MM_PANEL;
-	int pairs = (k + 1) / 2;
-
-	for (int j = 0; j < panels; j++)
-	{
-		for (int i = 0; i < 2 * pairs; i++)
-		{
-			for (int o = 0; o < MM_PANEL; o++)
-			{
-				float x = i < k ? w[((size_t) j * k + i) * MM_PANEL + o] : 0;
-
-				out[(((size_t) j * pairs + i / 2) * MM_PANEL + o) * 2 + i % 2] =
-					mm_float_to_bf16(x);
-			}
-		}
-	}
-}
-
 static int
 compare_floats(const void *a, const void *b)
 {
@@ -80,44 +59,57 @@ find_outliers(int k, const float *ranges, mm_quantized *q)
 	return true;
 }
 
-/* One output: row has its k weights, outliers as 0. */
+/* One output; row has its k weights, outliers as 0. */
 static void
-quantize_output(int k, const float *row, int o, mm_quantized *q)
+round_output(int k, const float *row, int o, mm_quantized *q)
 {
-	int groups = (k + 3) / 4;
-	int8_t *w = q->w + (size_t) (o / MM_PANEL) * groups * MM_PANEL * 4 + o % MM_PANEL * 4;
-	float widest = 0;
+	int pairs = (k + 1) / 2;
+	uint16_t *w =
+		(uint16_t *) q->w + (size_t) (o / MM_PANEL) * pairs * MM_PANEL * 2 + o % MM_PANEL * 2;
 
-	/*
-	 * Scaled so that an adjacent pair is at most 127, and 128 when both are
-	 * rounded up: 255 times that is below 2^15.
-	 */
-	for (int i = 0; i < k; i += 2)
+	for (int i = 0; i < k; i++)
+		w[(size_t) (i / 2) * MM_PANEL * 2 + i % 2] = mm_float_to_bf16(row[i]);
+}
+
+static void
+quantize_output(int n, int k, const float *row, int o, mm_quantized *q)
+{
+	int8_t *w =
+		(int8_t *) q->w + (size_t) (o / MM_PANEL) * ((k + 3) / 4) * MM_PANEL * 4 + o % MM_PANEL * 4;
+
+	for (int g = 0; g < mm_groups(k); g++)
 	{
-		float pair = fabsf(row[i]) + (i + 1 < k ? fabsf(row[i + 1]) : 0);
+		size_t at = (size_t) g * mm_padded(n) + o;
+		int end = (g + 1) * MM_GROUP < k ? (g + 1) * MM_GROUP : k;
+		float widest = 0;
+		int sum = 0;
 
-		widest = pair > widest ? pair : widest;
-	}
-	q->scale[o] = widest / 127;
-	for (int i = 0; i < k && widest > 0; i++)
-	{
-		int v = (int) nearbyintf(row[i] / q->scale[o]);
+		for (int i = g * MM_GROUP; i < end; i++)
+			widest = fabsf(row[i]) > widest ? fabsf(row[i]) : widest;
+		q->scale[at] = widest / 127;
+		for (int i = g * MM_GROUP; i < end && widest > 0; i++)
+		{
+			int v = (int) nearbyintf(row[i] / q->scale[at]);
 
-		w[(size_t) (i / 4) * MM_PANEL * 4 + i % 4] = (int8_t) v;
-		q->sum[o] += v;
+			w[(size_t) (i / 4) * MM_PANEL * 4 + i % 4] = (int8_t) v;
+			sum += v;
+		}
+		q->sum[at] = q->scale[at] * (float) sum;
 	}
 }
 
 bool
-mm_quantize_int8(int n, int k, const float *w, const float *ranges, mm_quantized *q)
+mm_quantize(mm_precision precision, int n, int k, const float *w, const float *ranges,
+			mm_quantized *q)
 {
 	size_t padded = mm_padded(n);
 	float *row = malloc(sizeof(float) * k);
 
 	*q = (mm_quantized){0};
-	q->w = calloc(padded * ((k + 3) / 4), 4);
-	q->scale = calloc(padded, sizeof(float));
-	q->sum = calloc(padded, sizeof(int32_t));
+	/* 4 bytes hold four inputs of int8 or two of bf16 */
+	q->w = calloc(padded * (precision == MM_PRECISION_INT8 ? (k + 3) / 4 : (k + 1) / 2), 4);
+	q->scale = calloc(padded * mm_groups(k), sizeof(float));
+	q->sum = calloc(padded * mm_groups(k), sizeof(float));
 	q->outlier_w = calloc(padded * MM_OUTLIERS, sizeof(float));
 	if (row == NULL || q->w == NULL || q->scale == NULL || q->sum == NULL || q->outlier_w == NULL ||
 		!find_outliers(k, ranges, q))
@@ -137,7 +129,10 @@ mm_quantize_int8(int n, int k, const float *w, const float *ranges, mm_quantized
 			beside[i * MM_PANEL + o % MM_PANEL] = row[q->columns[i]];
 			row[q->columns[i]] = 0;
 		}
-		quantize_output(k, row, o, q);
+		if (precision == MM_PRECISION_INT8)
+			quantize_output(n, k, row, o, q);
+		else
+			round_output(k, row, o, q);
 	}
 	free(row);
 	return true;

@@ -10,15 +10,11 @@
 
 #include "linear.h"
 
-/* Round n x k weights; out as ops.h says. */
-extern void mm_quantize_bf16(int n, int k, const float *w, uint16_t *out);
-
-/* n x k weights at 8 bits, as ops.h says. */
+/* n x k weights of another precision, as ops.h says. */
 typedef struct mm_quantized
 {
-	int8_t *w;
-	float *scale;
-	int32_t *sum;
+	void *w;
+	float *scale, *sum; /* int8 alone */
 	int outliers;
 	int32_t columns[MM_OUTLIERS];
 	float *outlier_w;
@@ -28,7 +24,8 @@ typedef struct mm_quantized
  * ranges: the largest absolute value seen in each of the k inputs; NULL where
  * nothing was seen, and no column stays float32.  False when out of memory.
  */
-extern bool mm_quantize_int8(int n, int k, const float *w, const float *ranges, mm_quantized *q);
+extern bool mm_quantize(mm_precision precision, int n, int k, const float *w, const float *ranges,
+						mm_quantized *q);
 extern void mm_quantized_free(mm_quantized *q);
 
 /* The ranges of the inputs of every layer that a forward pass went through. */

@@ -180,6 +180,22 @@ finish(const mm_linear_args *g, int r, int n, vec x)
 	store(g->c + at, x);
 }
 
+/* What the outlier columns of row r add to the outputs from n on. */
+INLINE vec
+add_outliers(const mm_linear_args *g, int r, int n, vec x)
+{
+	const float *outlier, *w;
+
+	if (g->outliers == 0)
+		return x;
+	outlier = g->rows->outlier + (size_t) r * MM_OUTLIERS;
+	w = g->outlier_w + (size_t) (n / MM_PANEL) * MM_OUTLIERS * MM_PANEL + n % MM_PANEL;
+
+	for (int o = 0; o < g->outliers; o++)
+		x += outlier[o] * load(w + o * MM_PANEL);
+	return x;
+}
+
 /*
  * Rows that pass by a group of panels before the next group: their inputs stay
  * in the second-level cache, and weights are read from memory once for all of
@@ -207,6 +223,58 @@ INLINE int
 panels_end(const mm_linear_args *g)
 {
 	return g->panels ? g->first_panel + g->panels : (g->n + MM_PANEL - 1) / MM_PANEL;
+}
+
+/*
+ * Where a block fetches ahead: its share of the panels that come next, which
+ * follow in memory, so that the first block over those does not wait for them.
+ */
+typedef struct ahead
+{
+	const char *at;
+	int step; /* bytes an input, or a group of inputs */
+} ahead;
+
+INLINE ahead
+fetch_ahead(const void *w, size_t panel_bytes, int panels, const place *at)
+{
+	const size_t bytes = panels * panel_bytes;
+
+	/* "at" may lie beyond the weights: fetching never faults */
+	return (ahead){(const char *) w + bytes + bytes * at->piece / at->pieces,
+				   panels * 64 / at->pieces + 1};
+}
+
+/* Sums so far: none at the first input, else what the tile kept. */
+INLINE void
+begin_block(vec acc[ROWS][PANELS * PANEL_VECTORS], const place *at, const int rows,
+			const int vectors)
+{
+#pragma GCC unroll 8
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+		for (int v = 0; v < vectors; v++)
+			acc[r][v] = at->begin == 0 ? splat(0.0f) : load(at->tile + (r * vectors + v) * LANES);
+}
+
+INLINE void
+end_block(const mm_linear_args *g, vec acc[ROWS][PANELS * PANEL_VECTORS], const place *at,
+		  const int rows, const int vectors)
+{
+	bool last = at->end == g->k;
+
+#pragma GCC unroll 8
+	for (int r = 0; r < rows; r++)
+#pragma GCC unroll 4
+		for (int v = 0; v < vectors; v++)
+		{
+			int n = at->panel * MM_PANEL + v * LANES;
+
+			if (last)
+				finish(g, at->row + r, n, add_outliers(g, at->row + r, n, acc[r][v]));
+			else
+				store(at->tile + (r * vectors + v) * LANES, acc[r][v]);
+		}
 }
 
 /*

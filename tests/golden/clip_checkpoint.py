@@ -81,6 +81,8 @@ ARCHITECTURES = {
     "tiny-h": arch(56, (42, 14, 96, 2, 48, 4.3637), (64, 1, 4, 40, SMALL), False),
     # as ViT-L/14 at 336: a text tower with two heads, tokens just over a block of 64
     "tiny-336": arch(40, (112, 14, 64, 2, 64, 4), (128, 1, 2, 77, SMALL), True),
+    # wide enough that roundings average out as they do in the real ones
+    "wide": arch(128, (64, 16, 320, 2, 64, 4), (256, 2, 4, 32, SMALL), True),
     "vit-b-32": full(512, (224, 32, 768, 12, 64, 4), 512, 12, True),
     "vit-b-16": full(512, (224, 16, 768, 12, 64, 4), 512, 12, True),
     "vit-l-14": full(768, (224, 14, 1024, 24, 64, 4), 768, 12, True),
@@ -90,7 +92,7 @@ ARCHITECTURES = {
 }
 RESNET = "rn50-like"  # OpenAI's layout alone; to be refused
 
-Test = collections.namedtuple("Test", "name arch layout dtype outliers old_config")
+Test = collections.namedtuple("Test", "name arch layout dtype outliers old_config calm")
 
 
 def tests():
@@ -106,14 +108,15 @@ def tests():
         ("tiny-336", "hf openai open_clip", "f32"),
         ("tiny-336", "hf-sharded", "bf16"),
     ]
-    out = [Test("%s-%s-%s" % (name, layout, dtype), name, layout, dtype, False, False)
+    out = [Test("%s-%s-%s" % (name, layout, dtype), name, layout, dtype, False, False, False)
            for name, layouts, dtype in listed for layout in layouts.split()]
-    out.append(Test("tiny-quick-hf-f32-old-config", "tiny-quick", "hf", "f32", False, True))
-    for layout in ("hf", "openai"):
-        out.append(Test("tiny-quick-%s-f32-outliers" % layout, "tiny-quick", layout, "f32", True,
-                        False))
-    out.append(Test("tiny-gelu-open_clip-f32-outliers", "tiny-gelu", "open_clip", "f32", True,
+    out.append(Test("tiny-quick-hf-f32-old-config", "tiny-quick", "hf", "f32", False, True,
                     False))
+    for arch, layout in (("tiny-quick", "openai"), ("tiny-gelu", "open_clip"),
+                         ("tiny-h", "open_clip"), ("tiny-336", "hf"), ("wide", "hf")):
+        name = "%s-%s-f32" % (arch, layout)
+        out.append(Test(name + "-calm", arch, layout, "f32", False, False, True))
+        out.append(Test(name + "-outliers", arch, layout, "f32", True, False, True))
     return out
 
 
@@ -230,8 +233,11 @@ def layer_norm(out, name, width):
 BIAS_STD = 0.02
 
 # Trained towers attend sharply.  With CLIP's own initial scale a text's
-# embedding would hardly depend on its words, nor a picture's on its pixels.
-ATTENTION_GAIN = 1.0
+# embedding would hardly depend on its words, nor a picture's on its pixels.  But
+# so sharp, random towers double a rounding error with each layer or two, which
+# trained ones do not: what is rounded on purpose is tried on calm ones, whose
+# attention has the scale that transformers gives it.
+ATTENTION_GAIN = 2.0
 
 
 def linear(out, weight, bias, shape, std):
@@ -239,9 +245,11 @@ def linear(out, weight, bias, shape, std):
     out[bias] = Tensor([shape[0]], BIAS_STD)
 
 
-def transformer(out, prefix, width, layers, hidden, boosted):
+def transformer(out, prefix, width, layers, hidden, boosted, calm):
     inward = ATTENTION_GAIN / math.sqrt(width)
     outward = ATTENTION_GAIN / math.sqrt(width) / math.sqrt(2 * layers)
+    if calm:
+        inward = outward = 1 / math.sqrt(width) / math.sqrt(2 * layers)
     for i in range(layers):
         block = "%s.resblocks.%d." % (prefix, i)
         linear(out, block + "attn.in_proj_weight", block + "attn.in_proj_bias",
@@ -265,7 +273,7 @@ def tokens(a):
     return (a.image // a.patch) ** 2 + 1
 
 
-def model_tensors(a, seed, outliers):
+def model_tensors(a, seed, outliers, calm=False):
     out = {}
     channels = {tower: outlier_channels(seed, width, tower) if outliers else ()
                 for tower, width in (("text", a.t_width), ("vision", a.v_width))}
@@ -280,9 +288,10 @@ def model_tensors(a, seed, outliers):
                                         1 / math.sqrt(3 * a.patch * a.patch))
     layer_norm(out, "visual.ln_pre", a.v_width)
     transformer(out, "visual.transformer", a.v_width, a.v_layers, vision_hidden(a),
-                channels["vision"])
+                channels["vision"], calm)
     layer_norm(out, "visual.ln_post", a.v_width)
-    transformer(out, "transformer", a.t_width, a.t_layers, 4 * a.t_width, channels["text"])
+    transformer(out, "transformer", a.t_width, a.t_layers, 4 * a.t_width, channels["text"],
+                calm)
     out["token_embedding.weight"] = Tensor([a.vocab, a.t_width], 0.02)
     layer_norm(out, "ln_final", a.t_width)
     return out
@@ -638,7 +647,8 @@ def check_layout(a, name, layout):
         sys.exit("clip_checkpoint: OpenAI's layout cannot express %s" % name)
 
 
-def write(out, arch_name, layout, dtype, seed=1, outliers=False, old_config=False, merges=None):
+def write(out, arch_name, layout, dtype, seed=1, outliers=False, old_config=False, merges=None,
+          calm=False):
     """A checkpoint directory; merges is the path of a file of them."""
     os.makedirs(out, exist_ok=True)
     if arch_name == RESNET:
@@ -650,7 +660,7 @@ def write(out, arch_name, layout, dtype, seed=1, outliers=False, old_config=Fals
         return
     a = ARCHITECTURES[arch_name]
     check_layout(a, arch_name, layout)
-    tensors = model_tensors(a, seed, outliers)
+    tensors = model_tensors(a, seed, outliers, calm)
     if merges is not None:
         write_tokenizer(out, layout, read_merges(merges, a.vocab))
     if layout == "openai":
@@ -696,7 +706,8 @@ def check_tests(out):
 
 def write_test(out, test, merges=None):
     write(os.path.join(out, test.name), test.arch, test.layout, test.dtype,
-          outliers=test.outliers, old_config=test.old_config, merges=merges)
+          outliers=test.outliers, old_config=test.old_config, merges=merges,
+          calm=test.calm)
 
 
 def main():
@@ -706,6 +717,7 @@ def main():
     parser.add_argument("--layout", choices=LAYOUTS)
     parser.add_argument("--dtype", choices=DTYPES)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--calm", action="store_true", help="attention that does not saturate")
     parser.add_argument("--outliers", action="store_true",
                         help="five gains of every ln_1 and ln_2 times 50")
     parser.add_argument("--old-config", action="store_true",
@@ -728,7 +740,7 @@ def main():
         parser.error("--arch, --layout and --dtype are needed")
     else:
         write(args.out, args.arch, args.layout, args.dtype, args.seed, args.outliers,
-              args.old_config, args.merges)
+              args.old_config, args.merges, args.calm)
 
 
 if __name__ == "__main__":

@@ -25,8 +25,13 @@
 #define MAX_DIFF 5e-6
 #define MIN_COSINE 0.999999
 
-/* Of the other precisions: the least cosine, of any input of any model. */
+/*
+ * Of the other precisions: the least cosine of any input of any model; of int8
+ * in towers so narrow that roundings do not average out, or whose attention is
+ * so sharp that it doubles them (clip_checkpoint.py), a lower one.
+ */
 #define MIN_COSINE_LOW 0.9995
+#define MIN_COSINE_NARROW 0.9985
 
 #define MAX_MODELS 64
 #define MAX_TEXTS 16
@@ -281,11 +286,14 @@ low_precision(void **state)
 			outputs out = run_model(model, g, NULL);
 			difference worst = compare_to_golden(g, &out);
 
-			if (!(worst.cosine >= MIN_COSINE_LOW))
-				print_message("%s:%s: cosine %.8f\n", g->name, precisions[p], worst.cosine);
+			bool narrow = p == 1 && strncmp(g->name, "wide", 4) != 0;
+
+			if (!(worst.cosine >= (narrow ? MIN_COSINE_NARROW : MIN_COSINE_LOW)))
+				fail_msg("%s:%s: cosine %.8f", g->name, precisions[p], worst.cosine);
 			/* it is not float32 under another name; bf16 files lose nothing by bf16 */
 			assert_true(worst.diff > MAX_DIFF || p == 0);
-			least = fmin(least, worst.cosine);
+			if (!narrow)
+				least = fmin(least, worst.cosine);
 			free_outputs(&out);
 			mm_model_close(model);
 		}

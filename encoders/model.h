@@ -47,6 +47,9 @@ typedef struct mm_architecture
 	mm_status (*pack)(struct mm_model *model, const mm_run *run, mm_precision precision, int fd,
 					  int64_t *bytes, mm_error *err);
 
+	/* Read all published weights, as packing does.  NULL: they are in use as they are. */
+	mm_status (*check_weights)(const struct mm_model *model, mm_error *err);
+
 	/* Scratch of one worker, whose loops "members" share, taken from the arena. */
 	void *(*take_scratch)(const struct mm_model *model, int members, mm_arena *arena);
 

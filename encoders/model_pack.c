@@ -98,7 +98,7 @@ mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int6
 			  mm_error *err)
 {
 	mm_model_options options = request->opts ? *request->opts : (mm_model_options){0};
-	mm_poll poll = {.interrupt = request->interrupt, .interrupt_arg = request->interrupt_arg};
+	mm_poll poll = {.interrupt = options.interrupt, .interrupt_arg = options.interrupt_arg};
 	mm_run run = {.poll = &poll, .caller = true};
 	mm_precision precision;
 	mm_model *model;

@@ -10,9 +10,8 @@
 
 #include "golden.h"
 
-#include <unistd.h>
-
 #include "clip_bpe.h"
+#include "testing.h"
 
 #define MAX_IDS 77
 #define VOCAB_SIZE 49408
@@ -37,13 +36,16 @@ static inline mm_slice
 read_merges(void)
 {
 	const char *path = getenv("MMODAL_TEST_MERGES");
+	size_t len;
+	void *data;
 
 	if (path == NULL || access(path, R_OK) != 0)
 	{
 		print_message("no merges in MMODAL_TEST_MERGES\n");
 		skip();
 	}
-	return golden_read(".", path);
+	data = test_read_file(path, &len);
+	return (mm_slice){data, len};
 }
 
 #endif /* TEST_BPE_H */

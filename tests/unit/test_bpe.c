@@ -11,7 +11,6 @@
 
 #include <cjson/cJSON.h>
 
-#include "testing.h"
 #include "utf8.h"
 
 #define BLOCK 4096

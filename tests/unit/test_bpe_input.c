@@ -8,7 +8,6 @@
  */
 #include "bpe.h"
 
-#include "testing.h"
 #include "utf8.h"
 
 /* In a vocabulary of 514 + 6: "ab" is 512, "ab</w>" 515, "abab</w>" 517. */

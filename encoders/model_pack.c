@@ -93,6 +93,26 @@ write_pack(mm_model *model, const mm_run *run, mm_precision precision, const cha
 	return sync_directory(dir, err);
 }
 
+/*
+ * What packs are made from.  An earlier float32 pack saves time for the others,
+ * but one that is damaged must not stand in the way of a new one.
+ */
+static mm_model *
+open_float32(const char *dir, mm_model_options options, mm_precision wanted, mm_error *err)
+{
+	mm_model *model = NULL;
+
+	options.precision = mm_precision_name(MM_PRECISION_FLOAT32);
+	if (wanted != MM_PRECISION_FLOAT32)
+	{
+		model = mm_model_open(dir, &options, err);
+		if (model != NULL || err->status != MM_ERR_BAD_MODEL)
+			return model;
+	}
+	options.pack_dirs[0] = options.pack_dirs[1] = NULL;
+	return mm_model_open(dir, &options, err);
+}
+
 mm_status
 mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int64_t *bytes,
 			  mm_error *err)
@@ -108,8 +128,7 @@ mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int6
 	status = mm_model_precision(request->dir, options.precision, &precision, err);
 	if (status != MM_OK)
 		return status;
-	options.precision = mm_precision_name(MM_PRECISION_FLOAT32);
-	model = mm_model_open(request->dir, &options, err);
+	model = open_float32(request->dir, options, precision, err);
 	if (model == NULL)
 		return err->status;
 	if (model->architecture->pack == NULL)

@@ -184,6 +184,7 @@ typedef struct mm_pack_request
 	const char *dir;              /* of the model */
 	const mm_model_options *opts; /* the precision wanted, and packs that may help */
 	const char *pack_dir;
+	bool keep; /* leave a pack that is there already */
 } mm_pack_request;
 
 extern mm_status mm_model_pack(const mm_pack_request *request, char *path, size_t path_size,

@@ -88,9 +88,12 @@ struct mm_model
 	const mm_ops *ops;
 };
 
-/* The precision that opening a directory would choose. */
-extern mm_status mm_model_precision(const char *dir, const char *asked, mm_precision *precision,
-									mm_error *err);
+/*
+ * The precision that opening a directory would choose, and the file name of its
+ * pack, empty where the architecture has none.
+ */
+extern mm_status mm_model_pack_name(const char *dir, const char *asked, mm_precision *precision,
+									char *name, size_t size, mm_error *err);
 
 static inline int
 mm_batch_tokens(const struct mm_model *model)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "file.h"
 #include "model.h"
 
 static mm_status
@@ -125,21 +126,21 @@ mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int6
 	char name[160];
 	mm_status status;
 
-	status = mm_model_precision(request->dir, options.precision, &precision, err);
+	status =
+		mm_model_pack_name(request->dir, options.precision, &precision, name, sizeof(name), err);
 	if (status != MM_OK)
 		return status;
+	if (name[0] == '\0')
+		return mm_fail(err, MM_ERR_UNSUPPORTED, "model needs no pack");
+	snprintf(path, path_size, "%s/%s", request->pack_dir, name);
+	*bytes = mm_file_size(request->pack_dir, name);
+	if (request->keep && *bytes > 0)
+		return MM_OK;
 	model = open_float32(request->dir, options, precision, err);
 	if (model == NULL)
 		return err->status;
-	if (model->architecture->pack == NULL)
-		status = mm_fail(err, MM_ERR_UNSUPPORTED, "model needs no pack");
-	if (status == MM_OK)
-	{
-		run.ops = model->ops;
-		model->architecture->pack_name(model, precision, name, sizeof(name));
-		snprintf(path, path_size, "%s/%s", request->pack_dir, name);
-		status = write_pack(model, &run, precision, request->pack_dir, name, bytes, err);
-	}
+	run.ops = model->ops;
+	status = write_pack(model, &run, precision, request->pack_dir, name, bytes, err);
 	if (status == MM_OK)
 		remove_earlier(request->pack_dir, name);
 	mm_model_close(model);

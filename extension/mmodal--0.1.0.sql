@@ -526,7 +526,7 @@ CREATE FUNCTION mmodal_models(OUT name text, OUT architecture text, OUT dims int
 	RETURNS SETOF record
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 10000 ROWS 5;
 COMMENT ON FUNCTION mmodal_models() IS
-	'the model directories below mmodal.model_path; the path is shown to members of pg_read_all_settings';
+	'the models below mmodal.model_path: directories with config.json, open_clip_config.json or model.safetensors; the path is shown to members of pg_read_all_settings';
 
 CREATE FUNCTION mmodal_pack_model(model text, OUT path text, OUT bytes bigint)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000000;
@@ -538,7 +538,7 @@ CREATE FUNCTION mmodal_verify_model(model text, OUT "precision" text, OUT texts 
 		OUT min_cosine double precision, OUT max_abs_diff double precision, OUT ok boolean)
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 10000000;
 COMMENT ON FUNCTION mmodal_verify_model(text) IS
-	'compares a model with golden.json in its directory, the embeddings that its reference computed; ok: float32 within 2e-5 and cosine 0.999999, other precisions cosine 0.9995';
+	'compares a model with golden.json in its directory, the embeddings that its reference computed; ok: the same token ids, and float32 within 2e-5 and cosine 0.999999, other precisions cosine 0.9995';
 
 CREATE FUNCTION mmodal_embed_cache_stats(OUT kind text, OUT capacity int, OUT entries bigint,
 		OUT hits bigint, OUT misses bigint, OUT evictions bigint)

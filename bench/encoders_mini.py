@@ -3,11 +3,10 @@
 
     bench/encoders_mini.py [--rounds N] [--model DIRECTORY] [--isa scalar|avx2|avx512]
 
-A part of bench/encoders.  Needs build/encoders/mm-bench.  PyTorch is measured too where
-this Python has torch and transformers, with the networks of
-tests/golden/make_tower_goldens.py: float32, channels last, batch norm folded,
-inference mode.
-Both are run in turn, round by round, and the medians of the rounds are
+A part of bench/encoders.  Needs build/encoders/mm-bench.  PyTorch is measured
+too where this Python has torch and transformers, with the networks of
+tests/golden/make_tower_goldens.py, from the packages that make model fetched:
+float32, channels last, batch norm folded, inference mode.  Both are run in turn, round by round, and the medians of the rounds are
 compared.
 """
 
@@ -108,7 +107,8 @@ def main():
     args = parser.parse_args()
     try:
         reference = Reference()
-    except ImportError:
+    except (ImportError, FileNotFoundError) as error:
+        print("Skipped PyTorch: %s" % error)
         reference = None
     rounds, references = [], []
     for _ in range(args.rounds):

@@ -50,6 +50,7 @@ ROWS = {
 }
 PICTURE = "JPEG of 1024 x 768 to pixels"
 SIDE = 224
+TOO_SLOW = 1e4  # ms: what takes longer is measured in one round alone
 START, END = 49406, 49407
 
 
@@ -281,8 +282,9 @@ def take_turns(servers, rows, rounds, runs):
     for _ in range(rounds):
         for row in rows:
             for server in servers:
-                got = server.measure(row, runs[row])
-                answers.setdefault((server.peer, row), []).append(got)
+                got = answers.setdefault((server.peer, row), [])
+                if not got or got[-1]["median_ms"] < TOO_SLOW:
+                    got.append(server.measure(row, runs[row]))
     return answers
 
 

@@ -152,67 +152,74 @@ join(qvec low, qvec high)
 }
 #endif
 
-/*
- * One row after another: a compiler that reads the inputs of all of them first
- * has no registers left for the sums.
- */
-#define KEEP_ORDER(sums) __asm__ __volatile__("" : "+v"((sums)[0]), "+v"((sums)[1])::"memory")
+#define QVECTORS (MM_PANEL / OUTPUTS)
 
-/*
- * All rows of a block times LANES outputs of a panel: as many sums as AVX2 has
- * registers for, beside two of weights, an input and a product.
- */
+/* Rows that go through together: their accumulators and a group's weights. */
+#define QROWS (ROWS / 2)
+
+/* Some of the rows of a block; each has QVECTORS accumulators a panel. */
 INLINE void
-strip_int8(const mm_linear_args *g, const place *at, const int rows, int panel, const int strip,
-		   float *tile, int stride)
+rows_int8(const mm_linear_args *g, const place *at, const int rows, int panel, float *tile,
+		  int stride)
 {
 	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
-	const int n = panel * MM_PANEL + strip * LANES;
 	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
 	const mm_packed_rows *in = g->rows;
-	const size_t ld = in->ld; /* read once: see KEEP_ORDER */
-	const input *a = (const input *) in->q + at->row * ld;
+	const input *a = (const input *) in->q + (size_t) at->row * in->ld;
 	const int8_t *w = (const int8_t *) g->w + panel * panel_size;
 	const ahead next = fetch_ahead(w, panel_size, 1, at);
-	qvec acc[ROWS][2];
+	qvec acc[QROWS][QVECTORS];
 
-#pragma GCC unroll 8
+#pragma GCC unroll 4
 	for (int r = 0; r < rows; r++)
-		acc[r][0] = acc[r][1] = QZERO;
+#pragma GCC unroll 4
+		for (int v = 0; v < QVECTORS; v++)
+			acc[r][v] = QZERO;
 
 	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
 	{
-		const int8_t *b = w + (size_t) k * MM_PANEL * 4 + strip * LANES * 4;
-		const qvec low = WIDEN(b), high = WIDEN(b + OUTPUTS * 4);
+		qvec x[QROWS];
 
-		if (strip == 0)
-			__builtin_prefetch(next.at + (size_t) k * next.step);
-#pragma GCC unroll 8
+		__builtin_prefetch(next.at + (size_t) k * next.step);
+#pragma GCC unroll 4
 		for (int r = 0; r < rows; r++)
 		{
 			int64_t four;
 
-			memcpy(&four, a + r * ld + 4 * k, sizeof(four));
-			acc[r][0] = DOT(acc[r][0], QSPLAT(four), low);
-			acc[r][1] = DOT(acc[r][1], QSPLAT(four), high);
-			KEEP_ORDER(acc[r]);
+			memcpy(&four, a + (size_t) r * in->ld + 4 * k, sizeof(four));
+			x[r] = QSPLAT(four);
+		}
+#pragma GCC unroll 4
+		for (int v = 0; v < QVECTORS; v++)
+		{
+			qvec b = WIDEN(w + (size_t) k * MM_PANEL * 4 + v * OUTPUTS * 4);
+
+#pragma GCC unroll 4
+			for (int r = 0; r < rows; r++)
+				acc[r][v] = DOT(acc[r][v], x[r], b);
 		}
 	}
 
-#pragma GCC unroll 8
+#pragma GCC unroll 4
 	for (int r = 0; r < rows; r++)
 	{
 		float scale = in->scale[(size_t) (at->row + r) * groups + group];
-		float *sum = tile + r * stride;
-		vec x = join(acc[r][0], acc[r][1]) *
-				(scale * load(g->scale + (size_t) group * mm_padded(g->n) + n));
 
-		if (at->begin > 0)
-			x += load(sum);
-		if (at->end == g->k)
-			finish(g, at->row + r, n, add_outliers(g, at->row + r, n, x));
-		else
-			store(sum, x);
+#pragma GCC unroll 4
+		for (int v = 0; v < PANEL_VECTORS; v++)
+		{
+			int n = panel * MM_PANEL + v * LANES;
+			float *sum = tile + r * stride + v * LANES;
+			vec x = join(acc[r][2 * v], acc[r][2 * v + 1]) *
+					(scale * load(g->scale + (size_t) group * mm_padded(g->n) + n));
+
+			if (at->begin > 0)
+				x += load(sum);
+			if (at->end == g->k)
+				finish(g, at->row + r, n, add_outliers(g, at->row + r, n, x));
+			else
+				store(sum, x);
+		}
 	}
 }
 
@@ -220,10 +227,17 @@ INLINE void
 block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
 {
 	for (int p = 0; p < panels; p++)
-#pragma GCC unroll 2
-		for (int strip = 0; strip < PANEL_VECTORS; strip++)
-			strip_int8(g, at, rows, at->panel + p, strip, at->tile + p * MM_PANEL + strip * LANES,
-					   panels * MM_PANEL);
+	{
+		float *tile = at->tile + p * MM_PANEL;
+		place second = *at;
+
+		/* the second half has as many rows as the first, or one less */
+		second.row += (rows + 1) / 2;
+		rows_int8(g, at, (rows + 1) / 2, at->panel + p, tile, panels * MM_PANEL);
+		if (rows > 1)
+			rows_int8(g, &second, rows / 2, at->panel + p,
+					  tile + (rows + 1) / 2 * panels * MM_PANEL, panels * MM_PANEL);
+	}
 }
 
 #else

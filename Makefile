@@ -107,16 +107,20 @@ clean-build:
 # MODEL= is a hub's id, a directory or a file of weights.  What goes with it
 # (docs/models.md) counts on the command line alone: some systems have a NAME in
 # everybody's environment, and PGXS has a PYTHON of its own.
+# PRECISIONS= are the packs that are made of it.
+PRECISIONS ?= float32
 given = $(filter command,$(firstword $(origin $(1))))
 fetch = $(if $(call given,PYTHON),$(PYTHON),python3) scripts/fetch-model --models '$(MODELS_DIR)' \
 	$(if $(call given,NAME),--name "$$NAME") $(if $(call given,MERGES),--merges "$$MERGES") \
 	$(if $(call given,ACTIVATION),--activation "$$ACTIVATION")
 
-.PHONY: setup-build model bpe checkpoints demo test lint bench unit-test
+.PHONY: setup-build model bpe checkpoints demo test check-models lint bench unit-test
 ifneq ($(MODEL),)
 model:
-	@scripts/setup fetch
-	@$(fetch) -- "$$MODEL"
+	@scripts/setup build fetch
+	@$(MAKE) --no-print-directory -s -C encoders
+	@directory=$$($(fetch) -- "$$MODEL") && for precision in $(PRECISIONS); do \
+		build/encoders/mm-model pack "$$directory" $$precision || exit; done
 else
 model:
 	@scripts/setup build model
@@ -152,6 +156,12 @@ test:
 unit-test: $(FAISS_TEST)
 	@$(MAKE) --no-print-directory -C encoders check
 	@$(FAISS_TEST)
+
+# PYTHON= has torch, transformers and open_clip.
+check-models:
+	@scripts/setup build
+	@$(MAKE) --no-print-directory -s -C encoders
+	@$(if $(call given,PYTHON),PYTHON='$(PYTHON)') scripts/check-models
 
 lint:
 	@scripts/lint

@@ -157,11 +157,11 @@ pack_to_memory(mm_model *model, const mm_run *run, mm_precision precision, mm_sa
  * from those.
  */
 static mm_status
-make_weights(mm_model *model, mm_error *err)
+make_weights(mm_model *model, const mm_model_options *opts, mm_error *err)
 {
 	mm_clip *m = model->state;
-	mm_poll poll = {0};
-	mm_run run = {.ops = model->ops, .poll = &poll};
+	mm_poll poll = {.interrupt = opts->interrupt, .interrupt_arg = opts->interrupt_arg};
+	mm_run run = {.ops = model->ops, .poll = &poll, .caller = true};
 	mm_safetensors float32 = {0};
 	mm_status status = pack_to_memory(model, &run, MM_PRECISION_FLOAT32, &float32, err);
 
@@ -191,7 +191,7 @@ clip_load(mm_model *model, const char *dir, const mm_model_options *opts, mm_err
 	status = open_pack(model, opts, err);
 	model->info.packed = status == MM_OK;
 	if (status == MM_ERR_NOT_FOUND)
-		status = make_weights(model, err);
+		status = make_weights(model, opts, err);
 	return status == MM_OK ? mm_clip_bind(m, &model->weights, model->info.precision, err) : status;
 }
 
@@ -223,6 +223,12 @@ clip_pack(mm_model *model, const mm_run *run, mm_precision precision, int fd, in
 				 : 0;
 	mm_pack_free(&pack);
 	return status;
+}
+
+static mm_status
+clip_check_weights(const mm_model *model, mm_error *err)
+{
+	return mm_clip_check(model->state, err);
 }
 
 /*---- running ----*/
@@ -293,6 +299,7 @@ const mm_architecture mm_architecture_clip = {
 	.unload = clip_unload,
 	.pack_name = clip_pack_name,
 	.pack = clip_pack,
+	.check_weights = clip_check_weights,
 	.take_scratch = clip_take_scratch,
 	.tokenize = clip_tokenize,
 	.used_tokens = clip_used_tokens,

@@ -125,6 +125,9 @@ extern void mm_clip_pack_key(const mm_clip *clip, mm_precision precision, char k
 extern mm_status mm_clip_pack(mm_clip *clip, const mm_run *run, mm_precision precision,
 							  mm_pack *pack, mm_error *err);
 
+/* Read every tensor, for what packing would find wrong. */
+extern mm_status mm_clip_check(mm_clip *clip, mm_error *err);
+
 /* Point the towers' weights into a pack of that precision. */
 extern mm_status mm_clip_bind(mm_clip *clip, const mm_safetensors *pack, mm_precision precision,
 							  mm_error *err);

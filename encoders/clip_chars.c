@@ -172,7 +172,16 @@ order_marks(mm_points *text, mm_points *scratch)
 	}
 }
 
-/* Unknown code points are no part of a composition, and stand between others. */
+/*
+ * What is no part of a composition, and stands between others: the unknown, and
+ * one vowel of old Korean, which libutf8proc 2.8 takes for a final consonant.
+ */
+static bool
+stands_apart(uint32_t c)
+{
+	return c == 0x11a7 || is_unknown(c);
+}
+
 static void
 compose(mm_points *text, mm_points *out)
 {
@@ -183,7 +192,7 @@ compose(mm_points *text, mm_points *out)
 	{
 		size_t end = start;
 
-		while (end < text->n && !is_unknown(text->c[end]))
+		while (end < text->n && !stands_apart(text->c[end]))
 			end++;
 		if (end > start)
 		{

@@ -204,6 +204,31 @@ read_source(const mm_clip *m, const mm_clip_tensor *t, float *out, mm_error *err
 	return MM_OK;
 }
 
+mm_status
+mm_clip_check(mm_clip *m, mm_error *err)
+{
+	int n;
+	mm_clip_tensor *tensors = mm_clip_tensors(m, &n);
+	size_t largest = 0;
+	float *values;
+	mm_status status = MM_OK;
+
+	for (int i = 0; tensors != NULL && i < n; i++)
+	{
+		size_t count = (size_t) tensors[i].n * (tensors[i].k > 0 ? tensors[i].k : 1);
+
+		largest = count > largest ? count : largest;
+	}
+	values = malloc(sizeof(float) * largest);
+	if (tensors == NULL || values == NULL)
+		status = mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	for (int i = 0; status == MM_OK && i < n; i++)
+		status = read_source(m, &tensors[i], values, err);
+	free(values);
+	free(tensors);
+	return status;
+}
+
 /* Where weight (o, k) of a layer lies among its source's values. */
 static size_t
 source_index(const mm_clip *m, const mm_clip_tensor *t, int o, int k)

@@ -169,3 +169,15 @@ mm_file_exists(const char *dir, const char *name)
 	return (size_t) snprintf(path, sizeof(path), "%s/%s", dir, name) < sizeof(path) &&
 		   stat(path, &st) == 0;
 }
+
+int64_t
+mm_file_size(const char *dir, const char *name)
+{
+	char path[1280];
+	struct stat st;
+
+	if ((size_t) snprintf(path, sizeof(path), "%s/%s", dir, name) >= sizeof(path) ||
+		stat(path, &st) != 0)
+		return 0;
+	return st.st_size;
+}

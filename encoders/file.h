@@ -30,6 +30,9 @@ extern mm_status mm_file_open(const char *dir, const char *name, bool map, size_
  */
 extern mm_status mm_file_read_head(const char *dir, const char *name, size_t n, mm_file *file,
 								   size_t *file_size, mm_error *err);
+/* Bytes of dir/name, 0 where it is not there. */
+extern int64_t mm_file_size(const char *dir, const char *name);
+
 /* False where dir/name is not there, or cannot be looked at. */
 extern bool mm_file_exists(const char *dir, const char *name);
 

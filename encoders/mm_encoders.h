@@ -103,6 +103,9 @@ typedef struct mm_limits
 	size_t max_text_bytes;   /* default 1 MiB */
 } mm_limits;
 
+/* Polled between layers, from the calling thread; true cancels the call. */
+typedef bool (*mm_interrupt_fn)(void *arg);
+
 /*-----------------------------------------------------------------
  * Models
  *-----------------------------------------------------------------
@@ -131,6 +134,10 @@ typedef struct mm_model_options
 	 * in place; NULL after the last, or where there is none.
 	 */
 	const char *pack_dirs[2];
+
+	/* polled while weights are laid out, for opening and packing; may be NULL */
+	mm_interrupt_fn interrupt;
+	void *interrupt_arg;
 } mm_model_options;
 
 /* What a model directory holds.  Strings live as long as the struct. */
@@ -165,9 +172,6 @@ extern mm_model *mm_model_open(const char *dir, const mm_model_options *opts, mm
 extern void mm_model_close(mm_model *model);
 extern const mm_model_info *mm_model_get_info(const mm_model *model);
 
-/* Polled between layers, from the calling thread; true cancels the call. */
-typedef bool (*mm_interrupt_fn)(void *arg);
-
 /*
  * Lay a model's weights out as the kernels read them, at a precision, in a file
  * of the directory pack_dir that is put in place by rename: NAME.PRECISION.KEY.pack,
@@ -180,8 +184,7 @@ typedef struct mm_pack_request
 	const char *dir;              /* of the model */
 	const mm_model_options *opts; /* the precision wanted, and packs that may help */
 	const char *pack_dir;
-	mm_interrupt_fn interrupt; /* may be NULL */
-	void *interrupt_arg;
+	bool keep; /* leave a pack that is there already */
 } mm_pack_request;
 
 extern mm_status mm_model_pack(const mm_pack_request *request, char *path, size_t path_size,
@@ -262,7 +265,10 @@ typedef struct mm_verification
 	bool ok;
 } mm_verification;
 
-/* Compute golden.json of the model's directory anew; the session is the model's. */
+/*
+ * Compute golden.json of the model's directory anew; the session is the model's.
+ * Published weights that are not finite are MM_ERR_BAD_MODEL.
+ */
 extern mm_status mm_verify(mm_session *session, const mm_model *model,
 						   mm_verification *verification, mm_error *err);
 

@@ -167,12 +167,16 @@ mm_model_probe(const char *dir, mm_model_info *info, mm_error *err)
 }
 
 mm_status
-mm_model_precision(const char *dir, const char *asked, mm_precision *precision, mm_error *err)
+mm_model_pack_name(const char *dir, const char *asked, mm_precision *precision, char *name,
+				   size_t size, mm_error *err)
 {
 	mm_model model = {0};
 	mm_status status = configure(&model, dir, asked, err);
 
+	name[0] = '\0';
 	*precision = model.info.precision;
+	if (status == MM_OK && model.architecture->pack_name)
+		model.architecture->pack_name(&model, *precision, name, size);
 	unload(&model);
 	return status;
 }

@@ -47,6 +47,9 @@ typedef struct mm_architecture
 	mm_status (*pack)(struct mm_model *model, const mm_run *run, mm_precision precision, int fd,
 					  int64_t *bytes, mm_error *err);
 
+	/* Read all published weights, as packing does.  NULL: they are in use as they are. */
+	mm_status (*check_weights)(const struct mm_model *model, mm_error *err);
+
 	/* Scratch of one worker, whose loops "members" share, taken from the arena. */
 	void *(*take_scratch)(const struct mm_model *model, int members, mm_arena *arena);
 
@@ -85,9 +88,12 @@ struct mm_model
 	const mm_ops *ops;
 };
 
-/* The precision that opening a directory would choose. */
-extern mm_status mm_model_precision(const char *dir, const char *asked, mm_precision *precision,
-									mm_error *err);
+/*
+ * The precision that opening a directory would choose, and the file name of its
+ * pack, empty where the architecture has none.
+ */
+extern mm_status mm_model_pack_name(const char *dir, const char *asked, mm_precision *precision,
+									char *name, size_t size, mm_error *err);
 
 /*
  * mm_encode_texts and mm_encode_images from where tokens and pixels are there:

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "error.h"
+#include "file.h"
 #include "model.h"
 
 static mm_status
@@ -93,34 +94,53 @@ write_pack(mm_model *model, const mm_run *run, mm_precision precision, const cha
 	return sync_directory(dir, err);
 }
 
+/*
+ * What packs are made from.  An earlier float32 pack saves time for the others,
+ * but one that is damaged must not stand in the way of a new one.
+ */
+static mm_model *
+open_float32(const char *dir, mm_model_options options, mm_precision wanted, mm_error *err)
+{
+	mm_model *model = NULL;
+
+	options.precision = mm_precision_name(MM_PRECISION_FLOAT32);
+	if (wanted != MM_PRECISION_FLOAT32)
+	{
+		model = mm_model_open(dir, &options, err);
+		if (model != NULL || err->status != MM_ERR_BAD_MODEL)
+			return model;
+	}
+	options.pack_dirs[0] = options.pack_dirs[1] = NULL;
+	return mm_model_open(dir, &options, err);
+}
+
 mm_status
 mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int64_t *bytes,
 			  mm_error *err)
 {
 	mm_model_options options = request->opts ? *request->opts : (mm_model_options){0};
-	mm_poll poll = {.interrupt = request->interrupt, .interrupt_arg = request->interrupt_arg};
+	mm_poll poll = {.interrupt = options.interrupt, .interrupt_arg = options.interrupt_arg};
 	mm_run run = {.poll = &poll, .caller = true};
 	mm_precision precision;
 	mm_model *model;
 	char name[160];
 	mm_status status;
 
-	status = mm_model_precision(request->dir, options.precision, &precision, err);
+	status =
+		mm_model_pack_name(request->dir, options.precision, &precision, name, sizeof(name), err);
 	if (status != MM_OK)
 		return status;
-	options.precision = mm_precision_name(MM_PRECISION_FLOAT32);
-	model = mm_model_open(request->dir, &options, err);
+	if (name[0] == '\0')
+		return mm_fail(err, MM_ERR_UNSUPPORTED, "model needs no pack");
+	snprintf(path, path_size, "%s/%s", request->pack_dir, name);
+	*bytes = mm_file_size(request->pack_dir, name);
+	if (request->keep && *bytes > 0)
+		return MM_OK;
+	model = open_float32(request->dir, options, precision, err);
 	if (model == NULL)
 		return err->status;
-	if (model->architecture->pack == NULL)
-		status = mm_fail(err, MM_ERR_UNSUPPORTED, "model needs no pack");
-	if (status == MM_OK)
-	{
-		run.ops = model->ops;
-		model->architecture->pack_name(model, precision, name, sizeof(name));
-		snprintf(path, path_size, "%s/%s", request->pack_dir, name);
-		status = write_pack(model, &run, precision, request->pack_dir, name, bytes, err);
-	}
+	run.ops = model->ops;
+	status = write_pack(model, &run, precision, request->pack_dir, name, bytes, err);
 	if (status == MM_OK)
 		remove_earlier(request->pack_dir, name);
 	mm_model_close(model);

@@ -39,11 +39,8 @@ typedef enum mm_activation
 /* Columns of a quantised layer's input that stay float32, at most. */
 #define MM_OUTLIERS 16
 
-/*
- * Inputs that share a scale in a quantised layer: as many as keep the 32-bit
- * sums of 16-bit inputs and 8-bit weights below 2^31.
- */
-#define MM_GROUP 256
+/* Inputs that share a scale in a quantised layer. */
+#define MM_GROUP 128
 
 static inline int
 mm_groups(int k)
@@ -54,15 +51,14 @@ mm_groups(int k)
 /*
  * Rows of inputs in the form that a layer of another precision reads.
  *
- * int8, where bytes are multiplied: x[r][k] = scale[r][g] q[r][k] - offset[r][g],
- * g the group of k, q of 8 bits without sign.  Elsewhere q has 16 bits with
- * sign and offset is not used.  bf16, where bf16 is multiplied: q is x rounded
- * to nearest even.  The values of the outlier columns are beside them, and
+ * int8: x[r][k] = scale[r][g] q[r][k] - offset[r][g], g the group of k, q of 8
+ * bits without sign.  bf16, where the CPU multiplies it: q is x rounded to
+ * nearest even.  The values of the outlier columns are beside them, and
  * their weights among the others are 0.
  */
 typedef struct mm_packed_rows
 {
-	void *q;               /* uint8_t, int16_t or uint16_t: m x ld, zeroed beyond k */
+	void *q;               /* uint8_t or uint16_t: m x ld, zeroed beyond k */
 	int ld;                /* elements; k rounded up to a multiple of 4 */
 	float *scale, *offset; /* m x groups */
 	float *outlier;        /* m x MM_OUTLIERS */
@@ -74,7 +70,9 @@ typedef struct mm_packed_rows
  * Weights of other precisions have their inputs in groups that one instruction
  * takes: bf16 [n / 16][ceil(k / 2)][16][2]; int8 [n / 16][ceil(k / 4)][16][4],
  * beside them a scale, and the sum of the weights times the scale, for every
- * group and output.
+ * group and output.  Of two adjacent int8 weights, 2i and 2i + 1, neither the
+ * positive ones nor the negative ones add up to more than 128: times 255 that
+ * is below 2^15.
  */
 typedef struct mm_linear_args
 {

@@ -9,12 +9,13 @@
  * et al. 2022, LLM.int8()): else their range would leave the others two or
  * three levels.
  *
- * Inputs have 8 bits where the CPU multiplies bytes (VNNI), and 16 elsewhere:
- * AVX2's product of bytes loses bits unless the weights give up one, and is
- * hardly faster than its product of words.
+ * AVX2 multiplies an unsigned byte by a signed one and adds two such products
+ * in 16 bits, with saturation; weights are so scaled that it is never reached.
+ * Words would need no such care, but take twice the instructions.
  *
  *-------------------------------------------------------------------------
  */
+#include <float.h>
 #include <math.h>
 
 #include "ops_level.h"
@@ -24,27 +25,69 @@
 #include <immintrin.h>
 #endif
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-#define BYTES
-#endif
-
-#if defined(BYTES)
-
-typedef uint8_t input;
-
 /* acc plus the sums of groups of four products of an unsigned and a signed byte */
-#if defined(__AVX512VNNI__)
-#define DOT(acc, a, w) _mm512_dpbusd_epi32(acc, a, w)
+#if defined(__AVX512BW__)
+typedef __m512i qvec;
 #define QLOAD(p) _mm512_loadu_si512(p)
 #define QSPLAT(x) _mm512_set1_epi32(x)
 #define QZERO _mm512_setzero_si512()
-typedef __m512i qvec;
+
+INLINE qvec
+dot(qvec acc, qvec a, qvec w)
+{
+#if defined(__AVX512VNNI__)
+	return _mm512_dpbusd_epi32(acc, a, w);
 #else
-#define DOT(acc, a, w) _mm256_dpbusd_avx_epi32(acc, a, w)
+	return _mm512_add_epi32(acc,
+							_mm512_madd_epi16(_mm512_maddubs_epi16(a, w), _mm512_set1_epi16(1)));
+#endif
+}
+
+#elif defined(__AVX2__)
+typedef __m256i qvec;
 #define QLOAD(p) _mm256_loadu_si256((const __m256i *) (p))
 #define QSPLAT(x) _mm256_set1_epi32(x)
 #define QZERO _mm256_setzero_si256()
-typedef __m256i qvec;
+
+INLINE qvec
+dot(qvec acc, qvec a, qvec w)
+{
+#if defined(__AVXVNNI__)
+	return _mm256_dpbusd_avx_epi32(acc, a, w);
+#else
+	return _mm256_add_epi32(acc,
+							_mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
+#endif
+}
+
+#else
+typedef ivec qvec;
+#define QLOAD(p) load_bytes(p)
+#define QSPLAT(x) ((x) - (ivec){0})
+#define QZERO ((ivec){0})
+
+INLINE qvec
+load_bytes(const void *p)
+{
+	qvec v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+INLINE qvec
+dot(qvec acc, qvec a, qvec w)
+{
+	typedef uint8_t bytes __attribute__((vector_size(LANES * 4)));
+	typedef int8_t signed_bytes __attribute__((vector_size(LANES * 4)));
+	bytes x = (bytes) a;
+	signed_bytes y = (signed_bytes) w;
+
+	for (int lane = 0; lane < LANES; lane++)
+		for (int b = 0; b < 4; b++)
+			acc[lane] += x[4 * lane + b] * y[4 * lane + b];
+	return acc;
+}
 #endif
 
 INLINE void
@@ -54,7 +97,7 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
 	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
 	const mm_packed_rows *in = g->rows;
-	const input *a = (const input *) in->q + (size_t) at->row * in->ld;
+	const uint8_t *a = (const uint8_t *) in->q + (size_t) at->row * in->ld;
 	const int8_t *w = (const int8_t *) g->w + at->panel * panel_size;
 	const ahead next = fetch_ahead(w, panel_size, panels, at);
 	qvec acc[ROWS][PANELS * PANEL_VECTORS];
@@ -85,7 +128,7 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 			x = QSPLAT(four);
 #pragma GCC unroll 4
 			for (int v = 0; v < vectors; v++)
-				acc[r][v] = DOT(acc[r][v], x, b[v]);
+				acc[r][v] = dot(acc[r][v], x, b[v]);
 		}
 	}
 
@@ -107,173 +150,6 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 	}
 	end_block(g, sums, at, rows, vectors);
 }
-
-#elif defined(__AVX2__)
-
-typedef int16_t input;
-
-/*
- * A vector has four inputs each of some outputs, widened to words; a product
- * leaves two sums an output, which are added at the end.
- */
-#if defined(__AVX512BW__)
-typedef __m512i qvec;
-#define OUTPUTS 8
-#define WIDEN(p) _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) (p)))
-#define DOT(acc, a, w) _mm512_add_epi32(acc, _mm512_madd_epi16(a, w))
-#define QSPLAT(x) _mm512_set1_epi64(x)
-#define QZERO _mm512_setzero_si512()
-
-/* outputs 0-7 in pairs, and 8-15: 16 sums in their order */
-INLINE vec
-join(qvec low, qvec high)
-{
-	const __m512i even =
-		_mm512_set_epi32(30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4, 2, 0);
-	const __m512i odd = _mm512_set_epi32(31, 29, 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
-
-	return (vec) _mm512_cvtepi32_ps(_mm512_add_epi32(_mm512_permutex2var_epi32(low, even, high),
-													 _mm512_permutex2var_epi32(low, odd, high)));
-}
-#else
-typedef __m256i qvec;
-#define OUTPUTS 4
-#define WIDEN(p) _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (p)))
-#define DOT(acc, a, w) _mm256_add_epi32(acc, _mm256_madd_epi16(a, w))
-#define QSPLAT(x) _mm256_set1_epi64x(x)
-#define QZERO _mm256_setzero_si256()
-
-INLINE vec
-join(qvec low, qvec high)
-{
-	__m256i both = _mm256_hadd_epi32(low, high); /* 0 1 4 5 2 3 6 7 */
-
-	return (vec) _mm256_cvtepi32_ps(_mm256_permute4x64_epi64(both, 0xd8));
-}
-#endif
-
-#define QVECTORS (MM_PANEL / OUTPUTS)
-
-/* Rows that go through together: their accumulators and a group's weights. */
-#define QROWS (ROWS / 2)
-
-/* Some of the rows of a block; each has QVECTORS accumulators a panel. */
-INLINE void
-rows_int8(const mm_linear_args *g, const place *at, const int rows, int panel, float *tile,
-		  int stride)
-{
-	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
-	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
-	const mm_packed_rows *in = g->rows;
-	const input *a = (const input *) in->q + (size_t) at->row * in->ld;
-	const int8_t *w = (const int8_t *) g->w + panel * panel_size;
-	const ahead next = fetch_ahead(w, panel_size, 1, at);
-	qvec acc[QROWS][QVECTORS];
-
-#pragma GCC unroll 4
-	for (int r = 0; r < rows; r++)
-#pragma GCC unroll 4
-		for (int v = 0; v < QVECTORS; v++)
-			acc[r][v] = QZERO;
-
-	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
-	{
-		qvec x[QROWS];
-
-		__builtin_prefetch(next.at + (size_t) k * next.step);
-#pragma GCC unroll 4
-		for (int r = 0; r < rows; r++)
-		{
-			int64_t four;
-
-			memcpy(&four, a + (size_t) r * in->ld + 4 * k, sizeof(four));
-			x[r] = QSPLAT(four);
-		}
-#pragma GCC unroll 4
-		for (int v = 0; v < QVECTORS; v++)
-		{
-			qvec b = WIDEN(w + (size_t) k * MM_PANEL * 4 + v * OUTPUTS * 4);
-
-#pragma GCC unroll 4
-			for (int r = 0; r < rows; r++)
-				acc[r][v] = DOT(acc[r][v], x[r], b);
-		}
-	}
-
-#pragma GCC unroll 4
-	for (int r = 0; r < rows; r++)
-	{
-		float scale = in->scale[(size_t) (at->row + r) * groups + group];
-
-#pragma GCC unroll 4
-		for (int v = 0; v < PANEL_VECTORS; v++)
-		{
-			int n = panel * MM_PANEL + v * LANES;
-			float *sum = tile + r * stride + v * LANES;
-			vec x = join(acc[r][2 * v], acc[r][2 * v + 1]) *
-					(scale * load(g->scale + (size_t) group * mm_padded(g->n) + n));
-
-			if (at->begin > 0)
-				x += load(sum);
-			if (at->end == g->k)
-				finish(g, at->row + r, n, add_outliers(g, at->row + r, n, x));
-			else
-				store(sum, x);
-		}
-	}
-}
-
-INLINE void
-block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
-{
-	for (int p = 0; p < panels; p++)
-	{
-		float *tile = at->tile + p * MM_PANEL;
-		place second = *at;
-
-		/* the second half has as many rows as the first, or one less */
-		second.row += (rows + 1) / 2;
-		rows_int8(g, at, (rows + 1) / 2, at->panel + p, tile, panels * MM_PANEL);
-		if (rows > 1)
-			rows_int8(g, &second, rows / 2, at->panel + p,
-					  tile + (rows + 1) / 2 * panels * MM_PANEL, panels * MM_PANEL);
-	}
-}
-
-#else
-
-typedef int16_t input;
-
-INLINE void
-block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
-{
-	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
-	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
-	const mm_packed_rows *in = g->rows;
-	vec sums[ROWS][PANELS * PANEL_VECTORS];
-
-	begin_block(sums, at, rows, panels * PANEL_VECTORS);
-	for (int r = 0; r < rows; r++)
-	{
-		const input *a = (const input *) in->q + (size_t) (at->row + r) * in->ld;
-		float scale = in->scale[(size_t) (at->row + r) * groups + group];
-
-		for (int n = 0; n < MM_PANEL; n++)
-		{
-			const int8_t *w = (const int8_t *) g->w + at->panel * panel_size + n * 4;
-			int32_t sum = 0;
-
-			for (int k = at->begin; k < at->end; k++)
-				sum += a[k] * w[(size_t) (k / 4) * MM_PANEL * 4 + k % 4];
-			sums[r][n / LANES][n % LANES] +=
-				(float) sum *
-				(scale * g->scale[(size_t) group * mm_padded(g->n) + at->panel * MM_PANEL + n]);
-		}
-	}
-	end_block(g, sums, at, rows, panels * PANEL_VECTORS);
-}
-
-#endif
 
 LINEAR_FUNCTION(linear_int8, block_int8, MM_GROUP)
 
@@ -310,57 +186,50 @@ range_of(const float *x, int k, float *low, float *high)
 	}
 }
 
-/* q = x inverse + zero, rounded to nearest even and held within least and most */
+/* q = x inverse + zero, rounded to nearest even and held within 0 and 255 */
 INLINE void
-quantize(const float *x, int k, float inverse, int32_t zero, int32_t least, int32_t most, input *q)
+quantize(const float *x, int k, float inverse, int32_t zero, uint8_t *q)
 {
 	const float magic = 12582912.0f; /* 1.5 * 2^23: rounds to integer */
 	int i = 0;
 
-	typedef input inputs __attribute__((vector_size(LANES * sizeof(input))));
+	typedef uint8_t bytes __attribute__((vector_size(LANES)));
 
 	for (; i + LANES <= k; i += LANES)
 	{
 		vec n = (load(x + i) * inverse + magic) - magic;
 		ivec v = __builtin_convertvector(n, ivec) + zero;
-		inputs packed;
+		bytes packed;
 
-		v = (v & (v >= least)) | (least & (v < least));
-		v = (v & (v <= most)) | (most & (v > most));
-		packed = __builtin_convertvector(v, inputs);
+		v &= ~(v < 0);
+		v = (v & (v <= 255)) | (255 & (v > 255));
+		packed = __builtin_convertvector(v, bytes);
 		memcpy(q + i, &packed, sizeof(packed));
 	}
 	for (; i < k; i++)
 	{
 		int32_t v = (int32_t) nearbyintf(x[i] * inverse) + zero;
 
-		q[i] = (input) (v < least ? least : v > most ? most : v);
+		q[i] = (uint8_t) (v < 0 ? 0 : v > 255 ? 255 : v);
 	}
 }
 
 /* One group of a row: its inputs, and what brings them back. */
 INLINE void
-quantize_group(const float *x, int k, input *q, float *scale, float *offset)
+quantize_group(const float *x, int k, uint8_t *q, float *scale, float *offset)
 {
 	float low, high, inverse;
+	int32_t zero;
 
 	range_of(x, k, &low, &high);
-#if defined(BYTES)
-	{
-		int32_t zero;
-
-		*scale = (high - low) / 255;
-		inverse = *scale > 0 ? 1 / *scale : 0;
-		zero = (int32_t) nearbyintf(-low * inverse);
-		*offset = *scale * (float) zero;
-		quantize(x, k, inverse, zero, 0, 255, q);
-	}
-#else
-	*scale = (high > -low ? high : -low) / 32767;
+	*scale = high / 255 - low / 255;
+	/* the inverse of what is next to nothing would be infinite */
+	if (*scale < FLT_MIN)
+		*scale = 0;
 	inverse = *scale > 0 ? 1 / *scale : 0;
-	*offset = 0;
-	quantize(x, k, inverse, 0, -32767, 32767, q);
-#endif
+	zero = (int32_t) nearbyintf(-low * inverse);
+	*offset = *scale * (float) zero;
+	quantize(x, k, inverse, zero, q);
 }
 
 void
@@ -374,7 +243,7 @@ LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 		/* the row is ours to change: outliers are put back below */
 		float *x = (float *) a + (size_t) r * lda;
 		float *outlier = rows->outlier + (size_t) r * MM_OUTLIERS;
-		input *q = (input *) rows->q + (size_t) r * rows->ld;
+		uint8_t *q = (uint8_t *) rows->q + (size_t) r * rows->ld;
 
 		for (int o = 0; o < outliers; o++)
 		{

@@ -7,6 +7,7 @@
  */
 #include "quantize.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,43 @@ round_output(int k, const float *row, int o, mm_quantized *q)
 		w[(size_t) (i / 2) * MM_PANEL * 2 + i % 2] = mm_float_to_bf16(row[i]);
 }
 
+/* What two adjacent weights add up to at most, one or the other or both times 255. */
+static float
+pair_width(float a, float b)
+{
+	if ((a < 0) == (b < 0))
+		return fabsf(a) + fabsf(b);
+	return fabsf(a) > fabsf(b) ? fabsf(a) : fabsf(b);
+}
+
+/* One group of an output's weights. */
+static void
+quantize_group(const float *row, int begin, int end, int8_t *w, float *scale, float *sum)
+{
+	float widest = 0;
+	int total = 0;
+
+	for (int i = begin; i < end; i += 2)
+	{
+		float width = pair_width(row[i], i + 1 < end ? row[i + 1] : 0);
+
+		widest = width > widest ? width : widest;
+	}
+	/*
+	 * 127 becomes 128 when both of a pair are rounded up.  What is so small that
+	 * its scale would be no normal number is nothing.
+	 */
+	*scale = widest / 127 < FLT_MIN ? 0 : widest / 127;
+	for (int i = begin; i<end && * scale> 0; i++)
+	{
+		int v = (int) nearbyintf(row[i] / *scale);
+
+		w[(size_t) (i / 4) * MM_PANEL * 4 + i % 4] = (int8_t) v;
+		total += v;
+	}
+	*sum = *scale * (float) total;
+}
+
 static void
 quantize_output(int n, int k, const float *row, int o, mm_quantized *q)
 {
@@ -81,20 +119,8 @@ quantize_output(int n, int k, const float *row, int o, mm_quantized *q)
 	{
 		size_t at = (size_t) g * mm_padded(n) + o;
 		int end = (g + 1) * MM_GROUP < k ? (g + 1) * MM_GROUP : k;
-		float widest = 0;
-		int sum = 0;
 
-		for (int i = g * MM_GROUP; i < end; i++)
-			widest = fabsf(row[i]) > widest ? fabsf(row[i]) : widest;
-		q->scale[at] = widest / 127;
-		for (int i = g * MM_GROUP; i < end && widest > 0; i++)
-		{
-			int v = (int) nearbyintf(row[i] / q->scale[at]);
-
-			w[(size_t) (i / 4) * MM_PANEL * 4 + i % 4] = (int8_t) v;
-			sum += v;
-		}
-		q->sum[at] = q->scale[at] * (float) sum;
+		quantize_group(row, g * MM_GROUP, end, w, &q->scale[at], &q->sum[at]);
 	}
 }
 

@@ -211,6 +211,8 @@ mm_verify(mm_session *session, const mm_model *model, mm_verification *v, mm_err
 	room.ids = malloc(sizeof(int32_t) * (model->info.context_length + 1));
 	if (room.embedding == NULL || room.ids == NULL)
 		status = mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	if (status == MM_OK && model->architecture->check_weights)
+		status = model->architecture->check_weights(model, err);
 	if (status == MM_OK)
 		status = verify_all(session, model, golden, &room, v, err);
 	v->ok = status == MM_OK && passes(model->info.precision, v);

@@ -16,7 +16,7 @@
 #include "mm_encoders.h"
 
 /* Raised with every change of the table: both libraries must agree. */
-#define MMODAL_COMPUTE_API_VERSION 2
+#define MMODAL_COMPUTE_API_VERSION 3
 
 typedef struct MmComputeApi
 {
@@ -26,6 +26,12 @@ typedef struct MmComputeApi
 	mm_model *(*model_open)(const char *dir, const mm_model_options *opts, mm_error *err);
 	void (*model_close)(mm_model *model);
 	const mm_model_info *(*model_get_info)(const mm_model *model);
+
+	mm_status (*model_pack)(const mm_pack_request *request, char *path, size_t path_size,
+							int64_t *bytes, mm_error *err);
+	mm_status (*verify)(mm_session *session, const mm_model *model, mm_verification *verification,
+						mm_error *err);
+	const char *(*precision_name)(mm_precision precision);
 
 	mm_session *(*session_create)(const mm_model *model, const mm_session_options *opts,
 								  mm_error *err);

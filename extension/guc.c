@@ -19,6 +19,8 @@
 int mm_guc_simd = MM_SIMD_AUTO;
 char *mm_guc_model = NULL;
 char *mm_guc_model_path = NULL;
+char *mm_guc_cache_dir = NULL;
+int mm_guc_embed_cache = 2048;
 int mm_guc_encoder_threads = 1;
 int mm_guc_max_image_size = 64 * 1024;
 int mm_guc_max_image_pixels = 100 * 1000 * 1000;
@@ -83,6 +85,17 @@ check_model_path(char **newval, void **extra, GucSource source)
 		item += len + (item[len] == ':');
 	}
 	return true;
+}
+
+static bool
+check_cache_dir(char **newval, void **extra, GucSource source)
+{
+	(void) extra;
+	(void) source;
+	if (**newval != '\0' && strlen(*newval) < MAXPGPATH / 2)
+		return true;
+	GUC_check_errdetail("It must be the name of a directory.");
+	return false;
 }
 
 /* The decoders count in int, with room for a factor of four; kB. */
@@ -162,9 +175,22 @@ static const MmGuc settings[] = {
 	 .flags = GUC_SUPERUSER_ONLY,
 	 .kind = PGC_STRING,
 	 .def.string = {&mm_guc_model_path, "$sharedir/mmodal/models", check_model_path}},
+	{.name = "mmodal.cache_dir",
+	 .short_desc = "Sets the directory of the packs that mmodal_pack_model() makes.",
+	 .long_desc = "Relative to the data directory; base backups leave out the default one.",
+	 .context = PGC_SUSET,
+	 .flags = GUC_SUPERUSER_ONLY,
+	 .kind = PGC_STRING,
+	 .def.string = {&mm_guc_cache_dir, "pgsql_tmp_mmodal", check_cache_dir}},
+	{.name = "mmodal.embed_cache",
+	 .short_desc = "Sets how many embeddings of texts a backend keeps for use again.",
+	 .long_desc = "The view mmodal_embed_cache counts hits and misses; 0 keeps none.",
+	 .context = PGC_USERSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_embed_cache, 2048, 0, 1000 * 1000}},
 	{.name = "mmodal.encoder_threads",
-	 .short_desc = "Sets the compute threads of one backend for arrays of pictures or texts.",
-	 .long_desc = "Single pictures and texts are always encoded by one thread.",
+	 .short_desc = "Sets the compute threads of one backend for pictures and texts.",
+	 .long_desc = "Arrays are dealt out to them; a single input of a CLIP model is shared.",
 	 .context = PGC_USERSET,
 	 .kind = PGC_INT,
 	 .def.integer = {&mm_guc_encoder_threads, 1, 1, 64}},

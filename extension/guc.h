@@ -20,6 +20,12 @@ extern char *mm_guc_model;
 /* mmodal.model_path: directories with models, apart by colons; superuser only. */
 extern char *mm_guc_model_path;
 
+/* mmodal.cache_dir: where packs of models are kept; relative to the data directory. */
+extern char *mm_guc_cache_dir;
+
+/* mmodal.embed_cache: embeddings of texts that a backend keeps; 0: none. */
+extern int mm_guc_embed_cache;
+
 /* mmodal.encoder_threads: compute threads for arrays, 1 to 64. */
 extern int mm_guc_encoder_threads;
 

@@ -528,6 +528,29 @@ CREATE FUNCTION mmodal_models(OUT name text, OUT architecture text, OUT dims int
 COMMENT ON FUNCTION mmodal_models() IS
 	'the model directories below mmodal.model_path; the path is shown to members of pg_read_all_settings';
 
+CREATE FUNCTION mmodal_pack_model(model text, OUT path text, OUT bytes bigint)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000000;
+COMMENT ON FUNCTION mmodal_pack_model(text) IS
+	'lays out the weights of a model, at the precision that its name ends with, in mmodal.cache_dir, where all sessions share them';
+REVOKE EXECUTE ON FUNCTION mmodal_pack_model(text) FROM PUBLIC;
+
+CREATE FUNCTION mmodal_verify_model(model text, OUT "precision" text, OUT texts int, OUT images int,
+		OUT min_cosine double precision, OUT max_abs_diff double precision, OUT ok boolean)
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 10000000;
+COMMENT ON FUNCTION mmodal_verify_model(text) IS
+	'compares a model with golden.json in its directory, the embeddings that its reference computed; ok: float32 within 2e-5 and cosine 0.999999, other precisions cosine 0.9995';
+
+CREATE FUNCTION mmodal_embed_cache_stats(OUT kind text, OUT capacity int, OUT entries bigint,
+		OUT hits bigint, OUT misses bigint, OUT evictions bigint)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 2;
+COMMENT ON FUNCTION mmodal_embed_cache_stats() IS
+	'the embeddings that this session keeps for use again; read the view mmodal_embed_cache';
+CREATE VIEW mmodal_embed_cache AS SELECT * FROM mmodal_embed_cache_stats();
+COMMENT ON VIEW mmodal_embed_cache IS
+	'embeddings of texts and images that this session keeps for use again (mmodal.embed_cache), with counts of hits and misses';
+GRANT SELECT ON mmodal_embed_cache TO PUBLIC;
+
 CREATE FUNCTION mmodal_version() RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mmodal_version() IS

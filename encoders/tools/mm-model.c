@@ -3,7 +3,7 @@
  * mm-model.c
  *	  Models without a server: packing, and checking against golden embeddings.
  *
- *		mm-model pack DIRECTORY [PRECISION]	write the pack into the directory
+ *		mm-model pack DIRECTORY [PRECISION]	write the pack into the directory, if it lacks it
  *		mm-model verify DIRECTORY [PRECISION]
  *
  *-------------------------------------------------------------------------
@@ -28,8 +28,9 @@ pack(const char *dir, const mm_model_options *options)
 	int64_t bytes;
 	mm_error err = {0};
 
-	if (mm_model_pack(&(mm_pack_request){.dir = dir, .opts = options, .pack_dir = dir}, path,
-					  sizeof(path), &bytes, &err) != MM_OK)
+	if (mm_model_pack(
+			&(mm_pack_request){.dir = dir, .opts = options, .pack_dir = dir, .keep = true}, path,
+			sizeof(path), &bytes, &err) != MM_OK)
 		return fail(&err);
 	fprintf(stdout, "%s: %.1f MB\n", path, bytes / 1e6);
 	return EXIT_SUCCESS;

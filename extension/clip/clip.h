@@ -12,17 +12,18 @@
 #ifndef MMODAL_CLIP_H
 #define MMODAL_CLIP_H
 
+#include "common/sha2.h"
 #include "fmgr.h"
-#include "nodes/pg_list.h"
 #include "utils/array.h"
 
 #include "compat.h"
 #include "compute.h"
+#include "registry.h"
 
 /* A model directory that this backend has opened. */
 typedef struct ClipModel ClipModel;
 
-/*---- clip_model.c: the registry of model directories ----*/
+/*---- clip_model.c: the models open in this backend ----*/
 
 /*
  * The named model, or for NULL that of mmodal.model, opened when it is not
@@ -33,6 +34,7 @@ typedef struct ClipModel ClipModel;
 extern ClipModel *clip_model_get(text *name);
 
 extern const mm_model_info *clip_model_info(const ClipModel *model);
+extern const mm_model *clip_model_handle(const ClipModel *model);
 extern mm_session *clip_model_session(const ClipModel *model);
 
 /* Identity of this opening of the model; never 0, never used again. */
@@ -48,8 +50,12 @@ extern void clip_require_text_tower(const ClipModel *model);
  */
 extern uint64 clip_model_epoch(void);
 
-/* The directories of mmodal.model_path, as palloc'd absolute paths. */
-extern List *clip_model_directories(void);
+/*
+ * How a model is opened or packed under the present settings.  cache_dir, of
+ * MAXPGPATH, and name hold strings of the result; cache identifies the former.
+ */
+extern mm_model_options clip_model_options(const ClipModelName *name, const char *dir,
+										   char *cache_dir, FileIdentity *cache);
 
 /*---- clip_error.c ----*/
 
@@ -118,5 +124,20 @@ extern bool clip_memo_lookup(FunctionCallInfo fcinfo, Datum *result);
 
 /* Remember a varlena result for the call that comes next; returns it. */
 extern Datum clip_memo_store(FunctionCallInfo fcinfo, Datum result);
+
+/*---- clip_cache.c: embeddings kept for use again ----*/
+
+/* Identity of an input to a model. */
+typedef struct ClipCacheKey
+{
+	uint32 serial; /* of the model; no padding follows: hashed as bytes */
+	uint8 digest[PG_SHA256_DIGEST_LENGTH];
+} ClipCacheKey;
+
+extern ClipCacheKey clip_cache_key(const ClipModel *model, mm_slice input);
+
+/* Copies the row out: a later insert may evict the entry. */
+extern bool clip_cache_lookup(ClipKind kind, const ClipCacheKey *key, float *row, int dims);
+extern void clip_cache_insert(ClipKind kind, const ClipCacheKey *key, const float *row, int dims);
 
 #endif /* MMODAL_CLIP_H */

@@ -3,129 +3,20 @@
  * clip_encode.c
  *	  Encoding pictures and texts, with the backend's caches in front.
  *
- * An encoding costs milliseconds, so what was encoded lately is kept: labels
- * and query texts come again and again, and a picture may stand in a query
- * twice.  Two least-recently-used caches, by kind, so that a bulk load of
- * pictures does not push out the texts.  The key is the SHA-256 of the input:
- * pictures are large, and two inputs must never share a row.
- *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
-#include "common/cryptohash.h"
-#include "common/sha2.h"
-#include "lib/ilist.h"
 #include "miscadmin.h"
-#include "utils/hsearch.h"
-#include "utils/memutils.h"
 
 #include "clip.h"
-
-typedef struct CacheKey
-{
-	uint32 serial; /* of the model; no padding follows: hashed as bytes */
-	uint8 digest[PG_SHA256_DIGEST_LENGTH];
-} CacheKey;
-
-typedef struct CacheEntry
-{
-	CacheKey key;
-	dlist_node node;
-	float *row; /* the model's dims */
-} CacheEntry;
-
-typedef struct ClipCache
-{
-	const char *name;
-	int capacity; /* entries */
-	HTAB *table;
-	dlist_head lru; /* most recently used first */
-	MemoryContext context;
-} ClipCache;
-
-static ClipCache caches[] = {
-	[CLIP_TEXT] = {.name = "mmodal text embeddings", .capacity = 2048},
-	[CLIP_IMAGE] = {.name = "mmodal image embeddings", .capacity = 16},
-};
 
 /*
  * Inputs handed to the encoder at a time: enough for it to share the work,
  * few enough to answer a pending interrupt of any kind soon.
  */
 static const int batch_size[] = {[CLIP_TEXT] = 32, [CLIP_IMAGE] = 16};
-
-static void
-cache_create(ClipCache *cache)
-{
-	HASHCTL ctl = {0};
-
-	cache->context =
-		AllocSetContextCreate(TopMemoryContext, "mmodal embedding cache", ALLOCSET_DEFAULT_SIZES);
-	ctl.keysize = sizeof(CacheKey);
-	ctl.entrysize = sizeof(CacheEntry);
-	ctl.hcxt = cache->context;
-	dlist_init(&cache->lru);
-	cache->table =
-		hash_create(cache->name, cache->capacity, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-}
-
-static void
-make_key(const ClipModel *model, mm_slice input, CacheKey *key)
-{
-	pg_cryptohash_ctx *sha = pg_cryptohash_create(PG_SHA256);
-
-	if (sha == NULL || pg_cryptohash_init(sha) < 0 ||
-		pg_cryptohash_update(sha, input.data, input.len) < 0 ||
-		pg_cryptohash_final(sha, key->digest, sizeof(key->digest)) < 0)
-		elog(ERROR, "could not compute SHA-256");
-	pg_cryptohash_free(sha);
-	key->serial = clip_model_serial(model);
-}
-
-/* Copies the row out: a later insert may evict the entry. */
-static bool
-cache_lookup(ClipCache *cache, const CacheKey *key, float *row, int dims)
-{
-	CacheEntry *entry;
-
-	if (cache->table == NULL)
-		return false;
-	entry = hash_search(cache->table, key, HASH_FIND, NULL);
-	if (entry == NULL)
-		return false;
-	dlist_move_head(&cache->lru, &entry->node);
-	memcpy(row, entry->row, sizeof(float) * dims);
-	return true;
-}
-
-static void
-cache_insert(ClipCache *cache, const CacheKey *key, const float *row, int dims)
-{
-	CacheEntry *entry;
-	float *copy;
-	bool found;
-
-	if (cache->table == NULL)
-		cache_create(cache);
-	if (hash_get_num_entries(cache->table) >= cache->capacity)
-	{
-		CacheEntry *oldest = dlist_container(CacheEntry, node, dlist_tail_node(&cache->lru));
-
-		dlist_delete(&oldest->node);
-		pfree(oldest->row);
-		hash_search(cache->table, &oldest->key, HASH_REMOVE, NULL);
-	}
-	copy = MemoryContextAlloc(cache->context, sizeof(float) * dims);
-	memcpy(copy, row, sizeof(float) * dims);
-	entry = hash_search(cache->table, key, HASH_ENTER, &found);
-	if (found)
-		pfree(entry->row); /* the same input twice in one batch */
-	else
-		dlist_push_head(&cache->lru, &entry->node);
-	entry->row = copy;
-}
 
 /* Work on one kind of input with one model. */
 typedef struct EncodeState
@@ -141,7 +32,7 @@ typedef struct EncodeState
 	int n;
 	int *index; /* which element of input */
 	mm_slice *slices;
-	CacheKey *keys;
+	ClipCacheKey *keys;
 	float *out; /* n x dims */
 } EncodeState;
 
@@ -169,7 +60,7 @@ keep_row(EncodeState *state, int i)
 	const float *row = state->out + (Size) i * state->dims;
 	Size size = sizeof(float) * state->dims;
 
-	cache_insert(&caches[state->kind], &state->keys[i], row, state->dims);
+	clip_cache_insert(state->kind, &state->keys[i], row, state->dims);
 	state->rows[state->index[i]] = memcpy(palloc(size), row, size);
 }
 
@@ -239,7 +130,6 @@ clip_encode(ClipModel *model, ClipKind kind, const ClipArray *input, ClipOnError
 {
 	EncodeState state = {.model = model, .kind = kind, .on_error = on_error, .input = input};
 	int room = Min(batch_size[kind], Max(input->n, 1));
-	ClipCache *cache = &caches[kind];
 
 	if (kind == CLIP_TEXT)
 		clip_require_text_tower(model);
@@ -250,7 +140,7 @@ clip_encode(ClipModel *model, ClipKind kind, const ClipArray *input, ClipOnError
 	state.rows = palloc0(sizeof(float *) * Max(input->n, 1));
 	state.index = palloc(sizeof(int) * room);
 	state.slices = palloc(sizeof(mm_slice) * room);
-	state.keys = palloc(sizeof(CacheKey) * room);
+	state.keys = palloc(sizeof(ClipCacheKey) * room);
 	state.out = palloc(sizeof(float) * room * state.dims);
 
 	for (int i = 0; i < input->n; i++)
@@ -259,9 +149,9 @@ clip_encode(ClipModel *model, ClipKind kind, const ClipArray *input, ClipOnError
 
 		if (input->nulls[i] || !element_slice(&state, i, &state.slices[state.n]))
 			continue;
-		make_key(model, state.slices[state.n], &state.keys[state.n]);
+		state.keys[state.n] = clip_cache_key(model, state.slices[state.n]);
 		row = palloc(sizeof(float) * state.dims);
-		if (cache_lookup(cache, &state.keys[state.n], row, state.dims))
+		if (clip_cache_lookup(kind, &state.keys[state.n], row, state.dims))
 		{
 			state.rows[i] = row;
 			continue;

@@ -8,7 +8,6 @@
 #include "postgres.h"
 
 #include <dirent.h>
-#include <unistd.h>
 
 #include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
@@ -131,14 +130,15 @@ model_names_in(const char *directory)
 		return NIL;
 	while ((entry = ReadDirExtended(dir, directory, WARNING)) != NULL)
 	{
-		char *config;
+		ClipModelIdentity identity;
+		char *path;
 
 		if (entry->d_name[0] == '.')
 			continue;
-		config = psprintf("%s/%s/config.json", directory, entry->d_name);
-		if (access(config, F_OK) == 0)
+		path = psprintf("%s/%s", directory, entry->d_name);
+		if (clip_identify_model(path, &identity))
 			names = lappend(names, makeString(pstrdup(entry->d_name)));
-		pfree(config);
+		pfree(path);
 	}
 	if (dir != NULL)
 		FreeDir(dir);

@@ -1,20 +1,16 @@
 /*-------------------------------------------------------------------------
  *
  * clip_model.c
- *	  The registry of model directories, and the models open in this backend.
+ *	  The models that are open in this backend.
  *
- * A model's weights are mapped when they lie where "make install" puts them by
- * rename, so that all backends share one copy; weights anywhere else are read,
- * since a file that is truncated under a mapping kills the process that touches
- * it, and with it the cluster.
+ * A model's weights, or the pack of them, are mapped when they lie where "make
+ * install" or mmodal_pack_model() put them by rename, so that all backends share
+ * one copy; weights anywhere else are read, since a file that is truncated under
+ * a mapping kills the process that touches it, and with it the cluster.
  *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
-
-#include <limits.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "access/xact.h"
 #include "lib/ilist.h"
@@ -26,36 +22,18 @@
 #include "clip.h"
 #include "distance/distance.h"
 #include "guc.h"
+#include "registry.h"
 
 /* Open models a backend keeps; each holds scratch memory of some megabytes. */
 #define CLIP_MAX_OPEN_MODELS 4
 
-#define CLIP_MODEL_NAME_MAX 63
-
-/* The files that make a model; the first must be there. */
-static const char *const model_files[] = {"config.json", "model.safetensors", "vocab.txt",
-										  "preprocessor_config.json"};
-
-/* What tells a file from the one that took its place. */
-typedef struct FileIdentity
-{
-	dev_t dev;
-	ino_t ino;
-	off_t size;
-	struct timespec mtime;
-} FileIdentity;
-
-typedef struct ModelIdentity
-{
-	FileIdentity files[lengthof(model_files)]; /* zeroed where there is none */
-} ModelIdentity;
-
 struct ClipModel
 {
 	dlist_node node; /* in open_models, most recently used first */
-	char name[CLIP_MODEL_NAME_MAX + 1];
+	ClipModelName name;
 	char dir[MAXPGPATH];
-	ModelIdentity identity;
+	ClipModelIdentity identity;
+	FileIdentity cache;  /* of mmodal.cache_dir, when the model was opened without a pack */
 	TimestampTz checked; /* start of the statement that looked last */
 	/* the settings it was opened under */
 	int simd;
@@ -114,6 +92,12 @@ clip_model_info(const ClipModel *model)
 	return mm_compute()->model_get_info(model->model);
 }
 
+const mm_model *
+clip_model_handle(const ClipModel *model)
+{
+	return model->model;
+}
+
 mm_session *
 clip_model_session(const ClipModel *model)
 {
@@ -131,7 +115,7 @@ clip_require_image_tower(const ClipModel *model)
 {
 	if (clip_model_info(model)->image_size == 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("model \"%s\" has no image tower", model->name)));
+						errmsg("model \"%s\" has no image tower", model->name.base)));
 }
 
 void
@@ -139,133 +123,7 @@ clip_require_text_tower(const ClipModel *model)
 {
 	if (clip_model_info(model)->context_length == 0)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						errmsg("model \"%s\" has no text tower", model->name)));
-}
-
-static void
-installed_models_dir(char *path)
-{
-	char share[MAXPGPATH];
-
-	get_share_path(my_exec_path, share);
-	snprintf(path, MAXPGPATH, "%s/mmodal/models", share);
-}
-
-/* mmodal.model_path is a list as dynamic_library_path is one. */
-List *
-clip_model_directories(void)
-{
-	static const char share_macro[] = "$sharedir";
-	List *directories = NIL;
-	char *path = pstrdup(mm_guc_model_path);
-	char *save = NULL;
-
-	for (char *item = strtok_r(path, ":", &save); item != NULL; item = strtok_r(NULL, ":", &save))
-	{
-		char share[MAXPGPATH];
-		char *directory = item;
-
-		if (strncmp(item, share_macro, strlen(share_macro)) == 0)
-		{
-			get_share_path(my_exec_path, share);
-			directory = psprintf("%s%s", share, item + strlen(share_macro));
-		}
-		directories = lappend(directories, pstrdup(directory));
-	}
-	return directories;
-}
-
-/*
- * A name is the last component of a directory, nothing that could lead out of
- * mmodal.model_path.
- */
-static void
-check_model_name(const char *name)
-{
-	size_t len = strlen(name);
-	bool ok = len > 0 && len <= CLIP_MODEL_NAME_MAX && name[0] != '.';
-
-	for (size_t i = 0; ok && i < len; i++)
-		ok = isalnum((unsigned char) name[i]) || strchr("._-@+", name[i]) != NULL;
-	if (!ok)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid model name \"%s\"", name),
-				 errdetail("A model name has 1 to %d letters, digits and ._-@+ and does not begin "
-						   "with a dot.",
-						   CLIP_MODEL_NAME_MAX)));
-}
-
-/* False where there is no configuration. */
-static bool
-identify_model(const char *dir, ModelIdentity *identity)
-{
-	/* compared as bytes, padding included */
-	memset(identity, 0, sizeof(*identity));
-	for (size_t i = 0; i < lengthof(model_files); i++)
-	{
-		char path[MAXPGPATH];
-		struct stat st;
-		FileIdentity *file = &identity->files[i];
-
-		snprintf(path, sizeof(path), "%s/%s", dir, model_files[i]);
-		if (stat(path, &st) != 0)
-		{
-			if (i == 0)
-				return false;
-			continue;
-		}
-		file->dev = st.st_dev;
-		file->ino = st.st_ino;
-		file->size = st.st_size;
-		file->mtime = st.st_mtim;
-	}
-	return true;
-}
-
-static void
-find_model_dir(const char *name, char *dir, ModelIdentity *identity)
-{
-	ListCell *lc;
-
-	foreach (lc, clip_model_directories())
-	{
-		snprintf(dir, MAXPGPATH, "%s/%s", (char *) lfirst(lc), name);
-		if (identify_model(dir, identity))
-			return;
-		if (errno != ENOENT && errno != ENOTDIR)
-			ereport(ERROR,
-					(errcode_for_file_access(), errmsg("could not read model \"%s\": %m", name)));
-	}
-	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_FILE), errmsg("model \"%s\" does not exist", name),
-					errdetail("No directory of mmodal.model_path holds %s/config.json.", name),
-					errhint("SELECT name FROM mmodal_models() lists the models; make model and "
-							"make install put the default one in place.")));
-}
-
-/*
- * Only what nobody writes in place: below our own share directory, links
- * resolved, and not writable for others than its owner.
- */
-static bool
-may_map_weights(const char *dir)
-{
-	char installed[MAXPGPATH];
-	char weights[MAXPGPATH];
-	char real_installed[PATH_MAX];
-	char real_weights[PATH_MAX];
-	size_t len;
-	struct stat st;
-
-	installed_models_dir(installed);
-	snprintf(weights, sizeof(weights), "%s/model.safetensors", dir);
-	if (realpath(installed, real_installed) == NULL || realpath(weights, real_weights) == NULL)
-		return false;
-	len = strlen(real_installed);
-	if (strncmp(real_weights, real_installed, len) != 0 || real_weights[len] != '/')
-		return false;
-	return stat(real_weights, &st) == 0 && S_ISREG(st.st_mode) &&
-		   (st.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+						errmsg("model \"%s\" has no text tower", model->name.base)));
 }
 
 /*
@@ -305,20 +163,54 @@ encoder_isa(void)
 	}
 }
 
+mm_model_options
+clip_model_options(const ClipModelName *name, const char *dir, char *cache_dir, FileIdentity *cache)
+{
+	mm_model_options options = {0};
+	int packs = 0;
+
+	options.map_weights = clip_may_map(dir);
+	options.isa = encoder_isa();
+	options.precision = name->precision[0] ? name->precision : NULL;
+	options.interrupt = interrupt_pending;
+	if (options.map_weights)
+		options.pack_dirs[packs++] = dir;
+	if (clip_cache_dir(cache_dir, cache))
+		options.pack_dirs[packs++] = cache_dir;
+	return options;
+}
+
+/* Weights that a backend holds for itself are worth a word. */
+static void
+tell_unpacked(const ClipModel *entry)
+{
+	const mm_model_info *info = clip_model_info(entry);
+
+	if (info->needs_pack && !info->packed)
+		ereport(NOTICE,
+				(errmsg("model \"%s\" has no pack at %s, so this session lays out a copy of its "
+						"weights for itself",
+						entry->name.base, mm_compute()->precision_name(info->precision)),
+				 errhint("Have an administrator run SELECT mmodal_pack_model('%s%s%s').",
+						 entry->name.base, entry->name.precision[0] ? ":" : "",
+						 entry->name.precision)));
+}
+
 static ClipModel *
-open_model(const char *name)
+open_model(const ClipModelName *name)
 {
 	const MmComputeApi *api = mm_compute();
 	ClipModel *entry;
-	mm_error err;
-	mm_model_options model_options = {0};
+	char cache_dir[MAXPGPATH];
+	mm_error err = {0};
+	mm_model_options model_options;
 	mm_session_options session_options = {0};
 
 	/* Palloc'd first: from here to the list nothing may raise. */
 	entry = MemoryContextAllocZero(TopMemoryContext, sizeof(ClipModel));
 	PG_TRY();
 	{
-		find_model_dir(name, entry->dir, &entry->identity);
+		clip_find_model(name->base, entry->dir, &entry->identity);
 	}
 	PG_CATCH();
 	{
@@ -327,15 +219,14 @@ open_model(const char *name)
 	}
 	PG_END_TRY();
 
-	strlcpy(entry->name, name, sizeof(entry->name));
+	entry->name = *name;
 	entry->simd = mm_guc_simd;
 	entry->threads = mm_guc_encoder_threads;
 	entry->max_image_size = mm_guc_max_image_size;
 	entry->max_image_pixels = mm_guc_max_image_pixels;
 	entry->max_text_size = mm_guc_max_text_size;
 	entry->checked = GetCurrentStatementStartTimestamp();
-	model_options.map_weights = may_map_weights(entry->dir);
-	model_options.isa = encoder_isa();
+	model_options = clip_model_options(name, entry->dir, cache_dir, &entry->cache);
 	session_options.interrupt = interrupt_pending;
 	session_options.threads = entry->threads;
 	session_options.limits.max_image_bytes = (size_t) mm_guc_max_image_size * 1024;
@@ -350,14 +241,29 @@ open_model(const char *name)
 		if (entry->model != NULL)
 			api->model_close(entry->model);
 		pfree(entry);
-		clip_report(ERROR, &err, psprintf("Model \"%s\"", name));
+		clip_report(ERROR, &err, psprintf("Model \"%s\"", name->base));
 	}
 
 	entry->serial = ++last_serial;
 	dlist_push_head(&open_models, &entry->node);
 	open_model_count++;
 	epoch++;
+	tell_unpacked(entry);
 	return entry;
+}
+
+/* Where there was no pack, there may be one now. */
+static bool
+may_have_pack(const ClipModel *entry)
+{
+	const mm_model_info *info = clip_model_info(entry);
+	char cache_dir[MAXPGPATH];
+	FileIdentity cache;
+
+	if (!info->needs_pack || info->packed)
+		return false;
+	clip_cache_dir(cache_dir, &cache);
+	return memcmp(&cache, &entry->cache, sizeof(cache)) != 0;
 }
 
 /*
@@ -368,7 +274,7 @@ static bool
 is_current(ClipModel *entry)
 {
 	char dir[MAXPGPATH];
-	ModelIdentity identity;
+	ClipModelIdentity identity;
 	TimestampTz now = GetCurrentStatementStartTimestamp();
 
 	if (entry->simd != mm_guc_simd || entry->threads != mm_guc_encoder_threads ||
@@ -378,24 +284,25 @@ is_current(ClipModel *entry)
 		return false;
 	if (entry->checked == now)
 		return true;
-	find_model_dir(entry->name, dir, &identity);
+	clip_find_model(entry->name.base, dir, &identity);
 	entry->checked = now;
 	return strcmp(dir, entry->dir) == 0 &&
-		   memcmp(&identity, &entry->identity, sizeof(identity)) == 0;
+		   memcmp(&identity, &entry->identity, sizeof(identity)) == 0 && !may_have_pack(entry);
 }
 
 ClipModel *
 clip_model_get(text *name_arg)
 {
-	char *name = name_arg != NULL ? text_to_cstring(name_arg) : mm_guc_model;
+	ClipModelName name =
+		clip_parse_model_name(name_arg != NULL ? text_to_cstring(name_arg) : mm_guc_model);
 	dlist_iter iter;
 
-	check_model_name(name);
 	dlist_foreach(iter, &open_models)
 	{
 		ClipModel *entry = dlist_container(ClipModel, node, iter.cur);
 
-		if (strcmp(entry->name, name) != 0)
+		/* both are zeroed beyond their strings */
+		if (memcmp(&entry->name, &name, sizeof(name)) != 0)
 			continue;
 		if (is_current(entry))
 		{
@@ -407,5 +314,5 @@ clip_model_get(text *name_arg)
 	}
 	while (open_model_count >= CLIP_MAX_OPEN_MODELS)
 		close_model(dlist_container(ClipModel, node, dlist_tail_node(&open_models)));
-	return open_model(name);
+	return open_model(&name);
 }

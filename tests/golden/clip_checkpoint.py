@@ -28,6 +28,7 @@ import hashlib
 import json
 import math
 import os
+import shutil
 import struct
 import sys
 
@@ -91,6 +92,8 @@ ARCHITECTURES = {
     "vit-g-14": full(1024, (224, 14, 1408, 40, 88, 4.3637), 1024, 24, False),
 }
 RESNET = "rn50-like"  # OpenAI's layout alone; to be refused
+
+HERE = os.path.dirname(os.path.abspath(__file__))
 
 Test = collections.namedtuple("Test", "name arch layout dtype outliers old_config calm")
 
@@ -708,6 +711,10 @@ def write_test(out, test, merges=None):
     write(os.path.join(out, test.name), test.arch, test.layout, test.dtype,
           outliers=test.outliers, old_config=test.old_config, merges=merges,
           calm=test.calm)
+    # what scripts/make-golden wrote for it, for mmodal_verify_model()
+    golden = os.path.join(HERE, "golden-%s.json" % test.name)
+    if os.path.exists(golden):
+        shutil.copy(golden, os.path.join(out, test.name, "golden.json"))
 
 
 def main():

@@ -2,7 +2,7 @@
 """Reference outputs of CLIP's towers, by transformers and open_clip in float32.
 
     make_clip_goldens.py [OUTPUT-DIRECTORY]
-    make_clip_goldens.py --real ARCH DIRECTORY [--layout hf] [--dtype f32]
+    make_clip_goldens.py --real ARCH DIRECTORY [--layout hf] [--dtype f32] [--outliers]
 
 The first makes the checkpoints that clip_checkpoint.py calls TESTS in a
 temporary directory, loads each with the library whose layout it has, strictly,
@@ -173,7 +173,8 @@ def make(out):
 
 def make_real(args):
     clip_checkpoint.write(args.directory, args.real, args.layout, args.dtype,
-                          merges=clip_reference.default_bpe())
+                          merges=clip_reference.default_bpe(), outliers=args.outliers,
+                          calm=True)
     path = clip_reference.write_golden(args.directory)
     print("%s: %d bytes" % (path, os.path.getsize(path)))
 
@@ -185,6 +186,7 @@ def main():
     parser.add_argument("--real", metavar="ARCH", choices=list(clip_checkpoint.ARCHITECTURES))
     parser.add_argument("--layout", default="hf", choices=clip_checkpoint.LAYOUTS)
     parser.add_argument("--dtype", default="f32", choices=clip_checkpoint.DTYPES)
+    parser.add_argument("--outliers", action="store_true")
     args = parser.parse_args()
     torch.manual_seed(0)  # of weights that loading replaces
     try:

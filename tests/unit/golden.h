@@ -31,6 +31,18 @@ golden_hash(const uint8_t *data, size_t len)
 	return h;
 }
 
+/* The same over ids, little-endian, from a hash to the next. */
+static inline uint64_t
+golden_hash_ids(uint64_t h, const int32_t *ids, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		for (int shift = 0; shift < 32; shift += 8)
+			h = (h ^ (uint8_t) ((uint32_t) ids[i] >> shift)) * 1099511628211u;
+	}
+	return h;
+}
+
 /* A whole file, in a block of exactly its size, so that ASan sees overruns. */
 static inline mm_slice
 golden_read(const char *dir, const char *name)

@@ -31,7 +31,7 @@
  * so sharp that it doubles them (clip_checkpoint.py), a lower one.
  */
 #define MIN_COSINE_LOW 0.9995
-#define MIN_COSINE_NARROW 0.9985
+#define MIN_COSINE_NARROW 0.99
 
 #define MAX_MODELS 64
 #define MAX_TEXTS 16

@@ -9,6 +9,7 @@
 #include "tokenize.h"
 
 #include "testing.h"
+#include "utf8.h"
 
 /* [CLS] 3, [SEP] 4, words from 5 */
 static const char tiny_vocab[] =
@@ -24,53 +25,6 @@ create_tiny(void)
 }
 
 /*---- broken UTF-8 ----*/
-
-/* Table 3-7 of the Unicode Standard: the length of the sequence at s, or 0. */
-static size_t
-sequence_length(const uint8_t *s, size_t len)
-{
-	uint8_t low = 0x80, high = 0xbf;
-	size_t n;
-
-	if (s[0] < 0x80)
-		return 1;
-	if (s[0] < 0xc2 || s[0] > 0xf4)
-		return 0;
-	n = s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
-	if (len < n)
-		return 0;
-	if (s[0] == 0xe0)
-		low = 0xa0;
-	else if (s[0] == 0xed)
-		high = 0x9f;
-	else if (s[0] == 0xf0)
-		low = 0x90;
-	else if (s[0] == 0xf4)
-		high = 0x8f;
-	if (s[1] < low || s[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-	{
-		if (s[i] < 0x80 || s[i] > 0xbf)
-			return 0;
-	}
-	return n;
-}
-
-static bool
-is_utf8(const uint8_t *s, size_t len)
-{
-	while (len > 0)
-	{
-		size_t n = sequence_length(s, len);
-
-		if (n == 0)
-			return false;
-		s += n;
-		len -= n;
-	}
-	return true;
-}
 
 static void
 check_bytes(const mm_wordpiece *wp, const uint8_t *s, size_t len)

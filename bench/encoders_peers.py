@@ -14,11 +14,15 @@ The forward pass and the projection alone, from pixels or ids in memory:
     onnxruntime-int8            the same after onnxruntime's quantize_dynamic,
                                 per channel, of its matrix products
 
-Each peer runs in a process of its own for each number of threads, so that no
-pool of one spins beside another; all are run in turn, round by round.  A line
-has the median, least and most of the runs of all rounds, in ms for the batch:
+Each peer is a process of its own that waits for orders, so that all can be
+given turns, row by row and round by round (bench/encoders does, with ours among
+them).  A line has the medians' median, the least and the most of all rounds, in
+ms for the batch:
 
     {"peer": P, "threads": N, "row": R, "median_ms": M, "min_ms": M, "max_ms": M, "runs": N}
+
+Besides, for bench/encoders: the peer pillow, a picture from its file's bytes to
+the input tensor.
 """
 
 import argparse
@@ -28,8 +32,10 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+WORK = os.path.join(ROOT, "build", "bench", "onnx")
 
 PEERS = ["pytorch-f32", "pytorch-bf16", "onnxruntime-f32", "onnxruntime-int8"]
 
@@ -42,9 +48,10 @@ ROWS = {
     "text of 12 tokens, batch 1": ("text", 1, 12),
     "text of 12 tokens, batch 64": ("text", 64, 12),
 }
+PICTURE = "JPEG of 1024 x 768 to pixels"
 SIDE = 224
+TOO_SLOW = 1e4  # ms: what takes longer is measured in one round alone
 START, END = 49406, 49407
-WARM_UP = 2
 
 
 # ---- towers in PyTorch
@@ -123,11 +130,34 @@ def onnxruntime(kind, threads, work):
     return prepare
 
 
+def pillow(work):
+    """What CLIP's transform is in Python: shortest side, centre, normalised planes."""
+    import io
+    import numpy as np
+    from PIL import Image
+    mean = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
+    std = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
+    with open(os.path.join(work, "picture.jpg"), "rb") as f:
+        data = f.read()
+
+    def run():
+        picture = Image.open(io.BytesIO(data)).convert("RGB")
+        width, height = picture.size
+        short = min(width, height)
+        width, height = width * SIDE // short, height * SIDE // short
+        picture = picture.resize((width, height), Image.BICUBIC)
+        left, top = (width - SIDE) // 2, (height - SIDE) // 2
+        pixels = np.asarray(picture.crop((left, top, left + SIDE, top + SIDE)), np.float32)
+        return np.ascontiguousarray(((pixels / 255 - mean) / std).transpose(2, 0, 1))
+    return lambda _row: run
+
+
 MAKERS = {
     "pytorch-f32": lambda threads, work: pytorch("float32", threads, work),
     "pytorch-bf16": lambda threads, work: pytorch("bfloat16", threads, work),
     "onnxruntime-f32": lambda threads, work: onnxruntime("f32", threads, work),
     "onnxruntime-int8": lambda threads, work: onnxruntime("int8", threads, work),
+    "pillow": lambda threads, work: pillow(work),
 }
 
 
@@ -138,9 +168,16 @@ def onnx_path(work, tower, kind):
     return os.path.join(work, "%s-%s.onnx" % (tower, kind))
 
 
-def export(work, peers):
+def export(work):
     """The towers as ONNX files, in a process of its own: it fills memory."""
     import torch
+    stamp = os.path.join(work, "versions")
+    made_by = versions("onnxruntime-int8", everything=True)
+    if os.path.exists(stamp):
+        with open(stamp, encoding="utf-8") as f:
+            if f.read() == made_by:
+                return
+    os.makedirs(work, exist_ok=True)
     batch = torch.export.Dim("batch", min=1, max=256)
     tokens = torch.export.Dim("tokens", min=2, max=77)
     examples = {"image": "image, batch 8", "text": "text of 12 tokens, batch 64"}
@@ -150,13 +187,14 @@ def export(work, peers):
         torch.onnx.export(tower, (torch.from_numpy(inputs(examples[name])),), f32, dynamo=True,
                           dynamic_shapes=(shapes[name],), external_data=False, verbose=False)
         check_export(tower, f32, name)
-        if "onnxruntime-int8" in peers:
-            from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
-            shaped = os.path.join(work, name + "-shaped.onnx")
-            quant_pre_process(f32, shaped, skip_symbolic_shape=True)
-            quantize_dynamic(shaped, onnx_path(work, name, "int8"), per_channel=True,
-                             weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
-            os.remove(shaped)
+        from onnxruntime.quantization import QuantType, quant_pre_process, quantize_dynamic
+        shaped = os.path.join(work, name + "-shaped.onnx")
+        quant_pre_process(f32, shaped, skip_symbolic_shape=True)
+        quantize_dynamic(shaped, onnx_path(work, name, "int8"), per_channel=True,
+                         weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        os.remove(shaped)
+    with open(stamp, "w", encoding="utf-8") as f:
+        f.write(made_by)
 
 
 def check_export(tower, path, name):
@@ -179,56 +217,106 @@ def check_export(tower, path, name):
 # ---- measuring
 
 
-def work_off(peer, threads, rows, runs, work):
-    """In a process of its own: the times of each row, on standard output."""
-    prepare = MAKERS[peer](threads, work)
-    for row in rows:
-        run = prepare(row)
-        for _ in range(WARM_UP):
-            run()
-        times = []
-        for _ in range(runs):
+def answer(peer, threads, row, times):
+    return {"peer": peer, "threads": threads, "row": row,
+            "median_ms": round(statistics.median(times), 3),
+            "min_ms": round(min(times), 3), "max_ms": round(max(times), 3), "runs": len(times)}
+
+
+def serve(peer, threads, work):
+    """Take orders on standard input, "RUNS ROW" a line, and answer each with one."""
+    # libraries talk on standard output too
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    prepare, prepared = MAKERS[peer](threads, work), {}
+    print(json.dumps({"ready": versions(peer)}), file=out, flush=True)
+    for line in sys.stdin:
+        runs, row = line.rstrip("\n").split(" ", 1)
+        if row not in prepared:
+            prepared[row] = prepare(row)
+            prepared[row]()
+        run, times = prepared[row], []
+        run()
+        for _ in range(int(runs)):
             start = time.perf_counter()
             run()
             times.append((time.perf_counter() - start) * 1e3)
-        print(json.dumps([row, times]), flush=True)
+        print(json.dumps(answer(peer, threads, row, times)), file=out, flush=True)
 
 
-def child(*arguments, threads=None):
-    environment = dict(os.environ)
-    if threads:
-        environment["OMP_NUM_THREADS"] = str(threads)
-    return subprocess.run([sys.executable, os.path.abspath(__file__), *arguments], check=True,
-                          stdout=subprocess.PIPE, universal_newlines=True, env=environment).stdout
+class Server:
+    """A process that waits for orders: one of serve(), or mm-bench-clip."""
+
+    def __init__(self, peer, command, threads):
+        self.peer = peer
+        # our BLAS has one thread whatever ours are, as in the extension
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), OPENBLAS_NUM_THREADS="1")
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        universal_newlines=True, env=environment)
+        self.ready = self.read()["ready"]
+
+    def read(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit("bench: %s came to an end" % self.peer)
+        return json.loads(line)
+
+    def measure(self, row, runs):
+        self.process.stdin.write("%d %s\n" % (runs, row))
+        self.process.stdin.flush()
+        return self.read()
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
-def measure(peers=PEERS, threads=(1, 2), rows=tuple(ROWS), rounds=3, runs=7):
-    """A dictionary for each peer, number of threads and row, as printed."""
-    times = {(p, n, row): [] for p in peers for n in threads for row in rows}
-    with tempfile.TemporaryDirectory() as work:
-        if any(p.startswith("onnxruntime") for p in peers):
-            child("--export", work, "--peers", ",".join(peers))
-        for _ in range(rounds):
-            for peer in peers:
-                for n in threads:
-                    out = child("--work", work, "--peers", peer, "--threads", str(n),
-                                "--rows", ";".join(rows), "--runs", str(runs), threads=n)
-                    for line in out.splitlines():
-                        row, values = json.loads(line)
-                        times[peer, n, row] += values
-    for (peer, n, row), values in times.items():
-        yield {"peer": peer, "threads": n, "row": row,
-               "median_ms": round(statistics.median(values), 3),
-               "min_ms": round(min(values), 3), "max_ms": round(max(values), 3),
-               "runs": len(values)}
+def start(peer, threads, work=WORK, python=sys.executable):
+    return Server(peer, [python, os.path.abspath(__file__), "--serve", peer, "--work", work,
+                         "--threads", str(threads)], threads)
+
+
+def take_turns(servers, rows, rounds, runs):
+    """Every server's answers, row by row; runs: by row."""
+    answers = {}
+    for _ in range(rounds):
+        for row in rows:
+            for server in servers:
+                got = answers.setdefault((server.peer, row), [])
+                if not got or got[-1]["median_ms"] < TOO_SLOW:
+                    got.append(server.measure(row, runs[row]))
+    return answers
+
+
+def over_rounds(answers):
+    """One line of the answers of all rounds."""
+    return dict(answers[0], median_ms=statistics.median(a["median_ms"] for a in answers),
+                min_ms=min(a["min_ms"] for a in answers),
+                max_ms=max(a["max_ms"] for a in answers),
+                runs=sum(a["runs"] for a in answers))
+
+
+def needed(peer):
+    if peer == "pillow":
+        return ["numpy", "PIL"]
+    if peer.startswith("onnxruntime"):
+        return ["numpy", "torch", "transformers", "onnx", "onnxscript", "onnxruntime"]
+    return ["numpy", "torch", "transformers"]
 
 
 def missing(peer):
     """What a peer needs and this Python lacks."""
-    needed = ["numpy", "torch", "transformers"]
-    if peer.startswith("onnxruntime"):
-        needed += ["onnx", "onnxscript", "onnxruntime"]
-    return [name for name in needed if importlib.util.find_spec(name) is None]
+    return [name for name in needed(peer) if importlib.util.find_spec(name) is None]
+
+
+def versions(peer, everything=False):
+    """Of what a peer runs on, or of everything that goes into it."""
+    from importlib.metadata import version
+    names = {"pillow": ["Pillow"], "onnxruntime-f32": ["onnxruntime"],
+             "onnxruntime-int8": ["onnxruntime"]}.get(peer, ["torch", "transformers"])
+    if everything:
+        names = needed(peer)
+    return ", ".join("%s %s" % (name, version(name)) for name in names)
 
 
 def chosen_rows(words):
@@ -244,8 +332,10 @@ def main():
                         help="rows whose names have one of these parts")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--runs", type=int, default=7, help="a round")
-    parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--export", help=argparse.SUPPRESS)
+    parser.add_argument("--work", default=WORK, help="folder for the ONNX files")
+    parser.add_argument("--serve", choices=list(MAKERS), help=argparse.SUPPRESS)
+    parser.add_argument("--export", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--missing", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     peers = args.peers.split(",")
     threads = [int(n) for n in args.threads.split(",")]
@@ -253,18 +343,30 @@ def main():
     for peer in peers:
         if peer not in PEERS:
             parser.error("no peer %s; there are %s" % (peer, ", ".join(PEERS)))
+    if args.missing:
+        print(json.dumps({peer: missing(peer) for peer in MAKERS}))
+        return
     if args.export:
         # the exporter talks on standard output
         os.dup2(2, 1)
-        export(args.export, peers)
-    elif args.work:
-        work_off(peers[0], threads[0], rows, args.runs, args.work)
-    else:
-        for peer in [p for p in peers if missing(p)]:
-            print("skipped %s: no %s" % (peer, ", ".join(missing(peer))), file=sys.stderr)
-            peers.remove(peer)
-        for line in measure(peers, threads, rows, args.rounds, args.runs):
-            print(json.dumps(line), flush=True)
+        export(args.work)
+        return
+    if args.serve:
+        serve(args.serve, threads[0], args.work)
+        return
+    for peer in [p for p in peers if missing(p)]:
+        print("skipped %s: no %s" % (peer, ", ".join(missing(peer))), file=sys.stderr)
+        peers.remove(peer)
+    if any(p.startswith("onnxruntime") for p in peers):
+        subprocess.run([sys.executable, os.path.abspath(__file__), "--export", "--work", args.work],
+                       check=True)
+    for n in threads:
+        servers = [start(peer, n, args.work) for peer in peers]
+        answers = take_turns(servers, rows, args.rounds, dict.fromkeys(rows, args.runs))
+        for server in servers:
+            server.close()
+        for got in answers.values():
+            print(json.dumps(over_rounds(got)), flush=True)
 
 
 if __name__ == "__main__":

@@ -95,6 +95,16 @@ struct mm_model
 extern mm_status mm_model_pack_name(const char *dir, const char *asked, mm_precision *precision,
 									char *name, size_t size, mm_error *err);
 
+/*
+ * mm_encode_texts and mm_encode_images from where tokens and pixels are there:
+ * for measuring the towers alone.  Each text has at most context_length ids,
+ * within the vocabulary; pixels are as forward_images takes them.
+ */
+extern mm_status mm_forward_texts(mm_session *session, const mm_token_batch *batch, float *out,
+								  mm_error *err);
+extern mm_status mm_forward_images(mm_session *session, const float *pixels, int n, float *out,
+								   mm_error *err);
+
 static inline int
 mm_batch_tokens(const struct mm_model *model)
 {

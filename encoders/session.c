@@ -49,8 +49,13 @@ typedef struct job
 {
 	mm_session *session;
 	void (*run)(worker *w, struct job *job);
-	const mm_slice *inputs;
 	int n;
+
+	/* what goes in: one of these */
+	const mm_slice *inputs;
+	const float *pixels;          /* as forward_images takes them */
+	const mm_token_batch *tokens; /* what tokenizing would give */
+
 	float *out;    /* n x dims */
 	mm_team *team; /* of the single input's workers; NULL where each has inputs of its own */
 	pthread_mutex_t mutex;
@@ -143,13 +148,18 @@ job_failed(job *job, int input, const mm_error *err)
 	pthread_mutex_unlock(&job->mutex);
 }
 
-/* So many inputs at a time that every worker gets some. */
+/*
+ * So many inputs at a time, at most "most", that every worker gets as many as
+ * the others, in pieces of one size: else the last piece keeps one worker busy
+ * while the others have nothing left.
+ */
 static int
 fair_share(const job *job, int most)
 {
 	int share = (job->n + job->session->workers - 1) / job->session->workers;
+	int pieces = (share + most - 1) / most;
 
-	return share < most ? share : most;
+	return pieces > 1 ? (share + pieces - 1) / pieces : share;
 }
 
 /*
@@ -285,6 +295,25 @@ tokenize_text(const mm_session *session, mm_slice text, int32_t *ids, int *n, mm
 	return session->model->architecture->tokenize(session->model, text, ids, n, err);
 }
 
+/* The tokens of text i that the tower needs, into w->text. */
+static mm_status
+load_tokens(worker *w, const job *job, int i, int *n, mm_error *err)
+{
+	const mm_model *model = job->session->model;
+	mm_status status = MM_OK;
+
+	if (job->tokens)
+	{
+		*n = job->tokens->starts[i + 1] - job->tokens->starts[i];
+		memcpy(w->text, job->tokens->ids + job->tokens->starts[i], sizeof(int32_t) * *n);
+	}
+	else
+		status = tokenize_text(job->session, job->inputs[i], w->text, n, err);
+	if (status == MM_OK && model->architecture->used_tokens)
+		*n = model->architecture->used_tokens(model, w->text, *n);
+	return status;
+}
+
 /* Texts first to first + n - 1, whose tokens fit into one batch. */
 static void
 forward_batch(worker *w, job *job, int first, int n)
@@ -302,8 +331,6 @@ forward_batch(worker *w, job *job, int first, int n)
 static void
 run_texts(worker *w, job *job)
 {
-	const mm_session *session = job->session;
-	const mm_model *model = session->model;
 	mm_run run = run_of(w, job);
 	int most = fair_share(job, MM_BATCH_TEXTS);
 	int first, taken;
@@ -320,13 +347,11 @@ run_texts(worker *w, job *job)
 
 			if (mm_canceled(&run))
 				return;
-			if (tokenize_text(session, job->inputs[i], w->text, &n, &err) != MM_OK)
+			if (load_tokens(w, job, i, &n, &err) != MM_OK)
 			{
 				job_failed(job, i, &err);
 				return;
 			}
-			if (model->architecture->used_tokens)
-				n = model->architecture->used_tokens(model, w->text, n);
 			if (tokens + n > MM_BATCH_TOKENS && tokens > 0)
 			{
 				forward_batch(w, job, begin, i - begin);
@@ -356,34 +381,48 @@ load_pixels(const mm_session *session, mm_slice bytes, mm_layout layout, float *
 	return status;
 }
 
+/* The pixels of a unit; NULL where the worker has to stop. */
+static const float *
+load_unit(worker *w, job *job, int first, int n)
+{
+	size_t side = job->session->model->info.image_size;
+	size_t size = side * side * 3;
+	mm_run run = run_of(w, job);
+
+	if (job->pixels)
+		return job->pixels + size * first;
+	for (int i = 0; i < n; i++)
+	{
+		mm_error err;
+
+		if (mm_canceled(&run))
+			return NULL;
+		if (load_pixels(job->session, job->inputs[first + i], MM_LAYOUT_HWC, w->pixels + size * i,
+						&err) != MM_OK)
+		{
+			job_failed(job, first + i, &err);
+			return NULL;
+		}
+	}
+	return w->pixels;
+}
+
 /* Decode pictures until a unit is full, compute it, go on. */
 static void
 run_images(worker *w, job *job)
 {
 	const mm_model *model = job->session->model;
-	size_t side = model->info.image_size;
 	mm_run run = run_of(w, job);
 	int most = fair_share(job, image_unit(model));
 	int first, n;
 
 	while ((n = take_inputs(job, most, &first)) > 0)
 	{
-		for (int i = 0; i < n; i++)
-		{
-			mm_error err;
+		const float *pixels = load_unit(w, job, first, n);
 
-			if (mm_canceled(&run))
-				return;
-			if (load_pixels(job->session, job->inputs[first + i], MM_LAYOUT_HWC,
-							w->pixels + side * side * 3 * i, &err) != MM_OK)
-			{
-				job_failed(job, first + i, &err);
-				return;
-			}
-		}
-		if (model->architecture->forward_images(model, w->scratch, &run, w->pixels, n,
-												job->out + (size_t) first * model->info.dims) !=
-			MM_OK)
+		if (pixels == NULL || model->architecture->forward_images(
+								  model, w->scratch, &run, pixels, n,
+								  job->out + (size_t) first * model->info.dims) != MM_OK)
 			return;
 	}
 }
@@ -394,24 +433,48 @@ require_tower(int present, const char *which, mm_error *err)
 	return present ? MM_OK : mm_fail(err, MM_ERR_UNSUPPORTED, "model has no %s tower", which);
 }
 
+static mm_status
+run_texts_job(mm_session *session, job *job, int *failed, mm_error *err)
+{
+	mm_status status = require_tower(session->model->info.context_length, "text", err);
+
+	job->run = run_texts;
+	return status != MM_OK ? status : run_job(session, job, failed, err);
+}
+
+static mm_status
+run_images_job(mm_session *session, job *job, int *failed, mm_error *err)
+{
+	mm_status status = require_tower(session->model->info.image_size, "image", err);
+
+	job->run = run_images;
+	return status != MM_OK ? status : run_job(session, job, failed, err);
+}
+
 mm_status
 mm_encode_texts(mm_session *session, const mm_slice *texts, int n, float *out, int *failed,
 				mm_error *err)
 {
-	job job = {.run = run_texts, .inputs = texts, .n = n, .out = out};
-	mm_status status = require_tower(session->model->info.context_length, "text", err);
-
-	return status != MM_OK ? status : run_job(session, &job, failed, err);
+	return run_texts_job(session, &(job){.inputs = texts, .n = n, .out = out}, failed, err);
 }
 
 mm_status
 mm_encode_images(mm_session *session, const mm_slice *images, int n, float *out, int *failed,
 				 mm_error *err)
 {
-	job job = {.run = run_images, .inputs = images, .n = n, .out = out};
-	mm_status status = require_tower(session->model->info.image_size, "image", err);
+	return run_images_job(session, &(job){.inputs = images, .n = n, .out = out}, failed, err);
+}
 
-	return status != MM_OK ? status : run_job(session, &job, failed, err);
+mm_status
+mm_forward_texts(mm_session *session, const mm_token_batch *batch, float *out, mm_error *err)
+{
+	return run_texts_job(session, &(job){.tokens = batch, .n = batch->n, .out = out}, NULL, err);
+}
+
+mm_status
+mm_forward_images(mm_session *session, const float *pixels, int n, float *out, mm_error *err)
+{
+	return run_images_job(session, &(job){.pixels = pixels, .n = n, .out = out}, NULL, err);
 }
 
 mm_status

@@ -3,13 +3,19 @@
  * input tensor, on one thread.  Needs no model.
  *
  *	mm-bench-picture PICTURE ...
+ *	mm-bench-picture --make WIDTH HEIGHT JPEG
  *
  * Prints the median and the least of many runs, in milliseconds: decoding, the
  * resize with the kernels of each level, the whole transform, and all together.
+ * --make makes a picture up that costs a decoder about what a photograph does:
+ * shades, edges, and noise.
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
+
+#include <jpeglib.h>
 
 #include "image.h"
 
@@ -152,13 +158,72 @@ bench_file(const char *path)
 	return 0;
 }
 
+/* A row of the made-up picture. */
+static void
+paint(int y, int width, uint32_t *random, uint8_t *rgb)
+{
+	for (int x = 0; x < width; x++, rgb += 3)
+	{
+		int disc = (x - 400) * (x - 400) + (y - 300) * (y - 300) < 200 * 200;
+		int noise;
+
+		*random = *random * 1664525u + 1013904223u;
+		noise = (int) (*random >> 28) - 8;
+		for (int c = 0; c < 3; c++)
+		{
+			int v = 60 + (x * (c + 1) + y * (3 - c)) % 1024 / 10 + (disc ? 60 - 20 * c : 0) + noise;
+
+			rgb[c] = (uint8_t) v;
+		}
+	}
+}
+
+static int
+make_picture(int width, int height, const char *path)
+{
+	struct jpeg_compress_struct jpeg;
+	struct jpeg_error_mgr errors;
+	uint32_t random = 1;
+	uint8_t *row = width > 0 && height > 0 ? malloc((size_t) 3 * width) : NULL;
+	FILE *file = row ? fopen(path, "wb") : NULL;
+
+	if (file == NULL)
+	{
+		fprintf(stderr, "mm-bench-picture: cannot write %s\n", path);
+		free(row);
+		return 1;
+	}
+	jpeg.err = jpeg_std_error(&errors);
+	jpeg_create_compress(&jpeg);
+	jpeg_stdio_dest(&jpeg, file);
+	jpeg.image_width = width;
+	jpeg.image_height = height;
+	jpeg.input_components = 3;
+	jpeg.in_color_space = JCS_RGB;
+	jpeg_set_defaults(&jpeg);
+	jpeg_set_quality(&jpeg, 90, TRUE);
+	jpeg_start_compress(&jpeg, TRUE);
+	for (int y = 0; y < height; y++)
+	{
+		paint(y, width, &random, row);
+		jpeg_write_scanlines(&jpeg, &row, 1);
+	}
+	jpeg_finish_compress(&jpeg);
+	jpeg_destroy_compress(&jpeg);
+	free(row);
+	return fclose(file) == 0 ? 0 : 1;
+}
+
 int
 main(int argc, char **argv)
 {
 	int failed = argc < 2 ? 2 : 0;
 
+	if (argc == 5 && strcmp(argv[1], "--make") == 0)
+		return make_picture(atoi(argv[2]), atoi(argv[3]), argv[4]);
 	if (argc < 2)
-		fprintf(stderr, "usage: mm-bench-picture PICTURE ...\n");
+		fprintf(stderr, "usage: mm-bench-picture PICTURE ...\n"
+						"       mm-bench-picture --make WIDTH HEIGHT JPEG\n");
 	for (int i = 1; i < argc; i++)
 		failed |= bench_file(argv[i]);
 	return failed;

@@ -301,6 +301,66 @@ low_precision(void **state)
 	}
 }
 
+/* The same through a session: all at once and one by one, to the bit. */
+static void
+compare_to_session(const golden_model *g, const mm_model *model, int threads, const outputs *want)
+{
+	size_t area = 3 * (size_t) g->side * g->side;
+	float *pixels = malloc(sizeof(float) * area * g->images);
+	int32_t ids[MM_BATCH_TOKENS];
+	int starts[MAX_TEXTS + 1] = {0};
+	size_t row = sizeof(float) * g->dims;
+	float *out = malloc(row * (MAX_TEXTS + MAX_IMAGES));
+	mm_error err;
+	mm_session *session = mm_session_create(model, &(mm_session_options){.threads = threads}, &err);
+
+	assert_non_null(session);
+	for (int t = 0; t < g->texts; t++)
+	{
+		starts[t + 1] = starts[t] + g->length[t];
+		assert_in_range(starts[t + 1], 1, MM_BATCH_TOKENS);
+		for (int i = 0; i < g->length[t]; i++)
+			ids[starts[t] + i] = g->ids[t][i];
+	}
+	for (int k = 0; k < g->images; k++)
+		draw(g, k, pixels + k * area);
+
+	assert_int_equal(mm_forward_texts(session, &(mm_token_batch){g->texts, ids, starts}, out, &err),
+					 MM_OK);
+	assert_memory_equal(out, want->texts, row * g->texts);
+	assert_int_equal(mm_forward_images(session, pixels, g->images, out, &err), MM_OK);
+	assert_memory_equal(out, want->images, row * g->images);
+
+	assert_int_equal(
+		mm_forward_texts(session, &(mm_token_batch){1, ids, (int[2]){0, starts[1]}}, out, &err),
+		MM_OK);
+	assert_memory_equal(out, want->texts, row);
+	assert_int_equal(mm_forward_images(session, pixels, 1, out, &err), MM_OK);
+	assert_memory_equal(out, want->images, row);
+	mm_session_free(session);
+	free(out);
+	free(pixels);
+}
+
+static void
+sessions(void **state)
+{
+	static const char *const precisions[] = {"float32", "bf16", "int8"};
+
+	(void) state;
+	for (int p = 0; p < 3; p++)
+	{
+		const golden_model *g = &models[p];
+		mm_model *model = open_model(g, MM_ISA_AUTO, precisions[p]);
+		outputs want = run_model(model, g, NULL);
+
+		for (int threads = 1; threads <= 3; threads++)
+			compare_to_session(g, model, threads, &want);
+		free_outputs(&want);
+		mm_model_close(model);
+	}
+}
+
 int
 main(void)
 {
@@ -312,6 +372,7 @@ main(void)
 		cmocka_unit_test_prestate(low_precision, &levels[0]),
 		cmocka_unit_test_prestate(low_precision, &levels[1]),
 		cmocka_unit_test_prestate(low_precision, &levels[2]),
+		cmocka_unit_test(sessions),
 	};
 
 	return cmocka_run_group_tests(tests, read_goldens, NULL);

@@ -52,7 +52,7 @@ open_shard(mm_checkpoint *cp, const char *dir, const char *name, mm_error *err)
 static bool
 plain_name(const char *name)
 {
-	return name[0] != '.' && strchr(name, '/') == NULL && strlen(name) < 256;
+	return name[0] != '\0' && name[0] != '.' && strchr(name, '/') == NULL && strlen(name) < 256;
 }
 
 static const mm_shard *
@@ -228,11 +228,10 @@ read_tensor(const mm_shard *shard, const mm_tensor *t, float *out, mm_error *err
 }
 
 mm_status
-mm_checkpoint_read(const mm_checkpoint *cp, const char *name, int ndim, const int64_t *shape,
-				   float *out, mm_error *err)
+mm_checkpoint_check(const mm_checkpoint *cp, const char *name, int ndim, const int64_t *shape,
+					mm_error *err)
 {
-	const mm_shard *shard;
-	const mm_tensor *t = find(cp, name, &shard);
+	const mm_tensor *t = mm_checkpoint_find(cp, name);
 	mm_status status;
 
 	if (t == NULL)
@@ -243,7 +242,18 @@ mm_checkpoint_read(const mm_checkpoint *cp, const char *name, int ndim, const in
 	if (t->dtype != MM_DTYPE_F32 && t->dtype != MM_DTYPE_F16 && t->dtype != MM_DTYPE_BF16)
 		return mm_fail(err, MM_ERR_UNSUPPORTED, "tensor \"%s\" is not float32, float16 or bfloat16",
 					   name);
-	return read_tensor(shard, t, out, err);
+	return MM_OK;
+}
+
+mm_status
+mm_checkpoint_read(const mm_checkpoint *cp, const char *name, int ndim, const int64_t *shape,
+				   float *out, mm_error *err)
+{
+	const mm_shard *shard = NULL;
+	const mm_tensor *t = find(cp, name, &shard);
+	mm_status status = mm_checkpoint_check(cp, name, ndim, shape, err);
+
+	return status == MM_OK ? read_tensor(shard, t, out, err) : status;
 }
 
 int64_t
@@ -285,14 +295,13 @@ mm_checkpoint_hash(const mm_checkpoint *cp)
 		{
 			const mm_tensor *t = &shard->st.tensors[k];
 			char sample[64] = {0};
+			size_t n = t->bytes < sizeof(sample) ? t->bytes : sizeof(sample);
 
 			hash = mm_hash(hash, t->name, strlen(t->name) + 1);
 			hash = mm_hash(hash, &t->dtype, sizeof(t->dtype));
 			hash = mm_hash(hash, t->shape, sizeof(t->shape[0]) * t->ndim);
 			/* what cannot be read is noticed by whoever reads all of it */
-			if (t->bytes >= sizeof(sample))
-				(void) read_bytes(shard, t, t->offset + (t->bytes - sizeof(sample)) / 2, sample,
-								  sizeof(sample), NULL);
+			(void) read_bytes(shard, t, t->offset + (t->bytes - n) / 2, sample, n, NULL);
 			hash = mm_hash(hash, sample, sizeof(sample));
 		}
 	}

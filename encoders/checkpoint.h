@@ -40,6 +40,13 @@ extern void mm_checkpoint_close(mm_checkpoint *cp);
 extern const mm_tensor *mm_checkpoint_find(const mm_checkpoint *cp, const char *name);
 
 /*
+ * Whether a tensor of a name and shape is there to be read: MM_ERR_BAD_MODEL, or
+ * MM_ERR_UNSUPPORTED for one of another type.
+ */
+extern mm_status mm_checkpoint_check(const mm_checkpoint *cp, const char *name, int ndim,
+									 const int64_t *shape, mm_error *err);
+
+/*
  * A tensor of a name and shape as float32; it may be float16 or bfloat16 in the
  * file.  out has room for its elements.  Values that are not finite are
  * MM_ERR_BAD_MODEL.
@@ -52,7 +59,7 @@ extern int64_t mm_checkpoint_bytes(const mm_checkpoint *cp);
 
 /*
  * What tells these weights from others without reading them all: a hash of the
- * headers and of 64 bytes from the middle of every tensor.  It is of the
+ * headers and of at most 64 bytes from the middle of every tensor.  It is of the
  * content alone, so a copy has the same.
  */
 extern uint64_t mm_checkpoint_hash(const mm_checkpoint *cp);

@@ -15,6 +15,7 @@
 #include "hash.h"
 #include "json.h"
 
+#define MAX_SIDE 4096 /* of a picture, pixels */
 #define MAX_WIDTH 16384
 #define MAX_FFN 65536
 
@@ -32,15 +33,19 @@ unsupported(mm_error *err, const char *what)
 static mm_status
 read_activation(const cJSON *json, mm_activation *act, mm_error *err)
 {
-	const char *name = mm_json_string(json, "hidden_act");
+	const char *name;
+	mm_status status = mm_json_text(json, "hidden_act", &name, err);
 
+	if (status != MM_OK)
+		return status;
 	*act = MM_ACT_QUICK_GELU;
 	if (name == NULL || strcmp(name, "quick_gelu") == 0)
 		return MM_OK;
 	*act = MM_ACT_GELU;
 	if (strcmp(name, "gelu") == 0)
 		return MM_OK;
-	return mm_fail(err, MM_ERR_UNSUPPORTED, "unsupported activation \"%.40s\"", name);
+	return mm_fail(err, MM_ERR_UNSUPPORTED,
+				   "model configuration: \"hidden_act\" \"%.40s\" is not supported", name);
 }
 
 /*---- Hugging Face's config.json ----*/
@@ -61,6 +66,10 @@ read_hf_tower(const cJSON *json, mm_transformer *t, mm_activation *act, mm_error
 			MM_OK ||
 		(status = mm_json_double(json, "layer_norm_eps", 1e-5, &eps, err)) != MM_OK)
 		return status;
+	/* it is added to a variance, of which the root is divided by */
+	if (!(eps >= 1e-30 && eps <= 1))
+		return mm_fail(err, MM_ERR_BAD_MODEL,
+					   "model configuration: \"layer_norm_eps\" must be from 1e-30 to 1");
 	t->eps = (float) eps;
 	return read_activation(json, act, err);
 }
@@ -96,8 +105,9 @@ read_hf(const cJSON *config, mm_clip *m, mm_error *err)
 	if ((status = read_hf_tower(vision, &m->vision, &m->vision.act, err)) != MM_OK ||
 		(status = read_hf_tower(text, &m->text, &text_act, err)) != MM_OK ||
 		(status = mm_json_int(config, "projection_dim", 1, 16000, 512, &c->dims, err)) != MM_OK ||
-		(status = mm_json_int(vision, "image_size", 1, 4096, 224, &c->image_size, err)) != MM_OK ||
-		(status = mm_json_int(vision, "patch_size", 1, 4096, 32, &c->patch, err)) != MM_OK ||
+		(status = mm_json_int(vision, "image_size", 1, MAX_SIDE, 224, &c->image_size, err)) !=
+			MM_OK ||
+		(status = mm_json_int(vision, "patch_size", 1, MAX_SIDE, 32, &c->patch, err)) != MM_OK ||
 		(status = mm_json_int(text, "max_position_embeddings", 2, 8192, 77, &c->context, err)) !=
 			MM_OK ||
 		(status = mm_json_int(text, "vocab_size", 515, 10000000, 49408, &c->vocab, err)) != MM_OK)
@@ -193,8 +203,9 @@ read_open_clip(const cJSON *file, mm_clip *m, mm_error *err)
 		(status = read_open_clip_tower(vision, 768, &m->vision, err)) != MM_OK ||
 		(status = read_open_clip_tower(text, 512, &m->text, err)) != MM_OK ||
 		(status = mm_json_int(config, "embed_dim", 1, 16000, -1, &c->dims, err)) != MM_OK ||
-		(status = mm_json_int(vision, "image_size", 1, 4096, 224, &c->image_size, err)) != MM_OK ||
-		(status = mm_json_int(vision, "patch_size", 1, 4096, 16, &c->patch, err)) != MM_OK ||
+		(status = mm_json_int(vision, "image_size", 1, MAX_SIDE, 224, &c->image_size, err)) !=
+			MM_OK ||
+		(status = mm_json_int(vision, "patch_size", 1, MAX_SIDE, 16, &c->patch, err)) != MM_OK ||
 		(status = mm_json_int(vision, "head_width", 1, MAX_WIDTH, 64, &head_width, err)) != MM_OK ||
 		(status = mm_json_int(text, "heads", 1, 1024, 8, &m->text.heads, err)) != MM_OK ||
 		(status = mm_json_int(text, "context_length", 2, 8192, 77, &c->context, err)) != MM_OK ||
@@ -249,7 +260,7 @@ read_shapes(mm_clip *m, mm_error *err)
 
 	if ((status = size_of(m, "visual.conv1.weight", 4, 0, MAX_WIDTH, &m->vision.width, err)) !=
 			MM_OK ||
-		(status = size_of(m, "visual.conv1.weight", 4, 3, 4096, &c->patch, err)) != MM_OK ||
+		(status = size_of(m, "visual.conv1.weight", 4, 3, MAX_SIDE, &c->patch, err)) != MM_OK ||
 		(status = size_of(m, "visual.positional_embedding", 2, 0, 1 << 20, &positions, err)) !=
 			MM_OK ||
 		(status = size_of(m, "visual.proj", 2, 1, 16000, &c->dims, err)) != MM_OK ||
@@ -263,10 +274,18 @@ read_shapes(mm_clip *m, mm_error *err)
 						  err)) != MM_OK)
 		return status;
 	side = (int) lround(sqrt(positions - 1));
-	if (side < 1 || side * side != positions - 1)
+	if (side < 1 || side * side != positions - 1) /* of 2^20 at most */
 		return mm_fail(err, MM_ERR_BAD_MODEL,
 					   "tensor \"visual.positional_embedding\" is for no square of patches");
+	if (side * (int64_t) c->patch > MAX_SIDE)
+		return mm_fail(err, MM_ERR_UNSUPPORTED,
+					   "tensor \"visual.positional_embedding\" is for pictures of more than %d "
+					   "pixels a side",
+					   MAX_SIDE);
 	c->image_size = side * c->patch;
+	if (c->context < 2)
+		return mm_fail(err, MM_ERR_UNSUPPORTED,
+					   "tensor \"positional_embedding\" has no room for the two ends of a text");
 	m->vision.layers = count_blocks(m, "visual.transformer.resblocks.");
 	m->text.layers = count_blocks(m, "transformer.resblocks.");
 	/* as OpenAI's own code takes it */

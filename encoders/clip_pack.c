@@ -126,6 +126,9 @@ bind_outliers(const mm_clip_tensor *t, const int32_t *columns, const float *weig
 {
 	bool ok = columns[0] >= 0 && columns[0] <= MM_OUTLIERS;
 
+	/* rows are put back column by column, so none may be there twice */
+	for (int o = 1; ok && o < columns[0]; o++)
+		ok = columns[1 + o] > columns[o];
 	t->weight->outliers = columns[0];
 	t->weight->outlier_columns = columns + 1;
 	t->weight->outlier_w = weights;
@@ -173,6 +176,7 @@ mm_clip_bind(mm_clip *m, const mm_safetensors *pack, mm_precision precision, mm_
 		t->weight->w = data[0];
 		t->weight->scale = data[3];
 		t->weight->sum = data[4];
+		t->weight->outliers = 0;
 		if (count > 1)
 			status = bind_outliers(t, data[1], data[2], err);
 	}
@@ -181,6 +185,29 @@ mm_clip_bind(mm_clip *m, const mm_safetensors *pack, mm_precision precision, mm_
 }
 
 /*---- from a checkpoint to float32 ----*/
+
+/*
+ * All that will be read is there.  Room for a pack is as large as the
+ * configuration says, so it is only taken for one that the tensors bear out.
+ */
+static mm_status
+check_sources(const mm_clip *m, const mm_clip_tensor *tensors, int n, mm_error *err)
+{
+	for (int i = 0; i < n; i++)
+	{
+		const mm_clip_tensor *t = &tensors[i];
+
+		for (int s = 0; s < t->sources; s++)
+		{
+			mm_status status =
+				mm_checkpoint_check(&m->checkpoint, t->source[s], t->ndim, t->shape, err);
+
+			if (status != MM_OK)
+				return status;
+		}
+	}
+	return MM_OK;
+}
 
 /*
  * The rows of a layer as they are in the checkpoint, all parts of it: n x k,
@@ -341,7 +368,9 @@ mm_clip_pack(mm_clip *m, const mm_run *run, mm_precision precision, mm_pack *pac
 	if (tensors == NULL)
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
 	mm_clip_pack_key(m, precision, key);
-	status = declare(tensors, n, precision, pack, err);
+	status = check_sources(m, tensors, n, err);
+	if (status == MM_OK)
+		status = declare(tensors, n, precision, pack, err);
 	if (status == MM_OK)
 		status = mm_pack_begin(pack, precision, key, err);
 	if (status == MM_OK && precision != MM_PRECISION_FLOAT32)

@@ -72,3 +72,14 @@ mm_json_string(const cJSON *object, const char *key)
 
 	return cJSON_IsString(item) ? item->valuestring : NULL;
 }
+
+mm_status
+mm_json_text(const cJSON *object, const char *key, const char **value, mm_error *err)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	*value = cJSON_IsString(item) ? item->valuestring : NULL;
+	if (item == NULL || cJSON_IsNull(item) || *value != NULL)
+		return MM_OK;
+	return mm_fail(err, MM_ERR_BAD_MODEL, "model configuration: \"%s\" must be a string", key);
+}

@@ -29,4 +29,8 @@ extern mm_status mm_json_double(const cJSON *object, const char *key, double fal
 /* A string, or NULL where there is none. */
 extern const char *mm_json_string(const cJSON *object, const char *key);
 
+/* The same where the key must not have anything but a string, or null. */
+extern mm_status mm_json_text(const cJSON *object, const char *key, const char **value,
+							  mm_error *err);
+
 #endif /* MM_JSON_H */

@@ -67,13 +67,24 @@ mm_precision_by_name(const char *name, mm_precision *precision)
 static mm_status
 choose_precision(mm_model *model, const cJSON *config, const char *asked, mm_error *err)
 {
-	const char *name = asked ? asked : mm_json_string(config, "mmodal_precision");
+	const char *name = asked;
 
+	if (asked == NULL)
+	{
+		mm_status status = mm_json_text(config, "mmodal_precision", &name, err);
+
+		if (status != MM_OK)
+			return status;
+	}
 	if (name == NULL)
 		return MM_OK;
 	if (!mm_precision_by_name(name, &model->info.precision))
-		return mm_fail(err, asked ? MM_ERR_INVALID_ARGUMENT : MM_ERR_BAD_MODEL,
-					   "unknown precision \"%.40s\"", name);
+	{
+		if (asked)
+			return mm_fail(err, MM_ERR_INVALID_ARGUMENT, "unknown precision \"%.40s\"", name);
+		return mm_fail(err, MM_ERR_BAD_MODEL,
+					   "model configuration: \"mmodal_precision\" \"%.40s\" is no precision", name);
+	}
 	if (model->info.precision != MM_PRECISION_FLOAT32 && model->architecture->pack == NULL)
 		return mm_fail(err, MM_ERR_UNSUPPORTED, "model has no weights of precision %s", name);
 	return MM_OK;
@@ -82,9 +93,15 @@ choose_precision(mm_model *model, const cJSON *config, const char *asked, mm_err
 static void
 set_name(mm_model_info *info, const char *dir)
 {
-	const char *slash = strrchr(dir, '/');
+	size_t end = strlen(dir), begin;
 
-	snprintf(info->name, sizeof(info->name), "%s", slash ? slash + 1 : dir);
+	/* slashes at the end are no part of it */
+	while (end > 1 && dir[end - 1] == '/')
+		end--;
+	begin = end;
+	while (begin > 0 && dir[begin - 1] != '/')
+		begin--;
+	snprintf(info->name, sizeof(info->name), "%.*s", (int) (end - begin), dir + begin);
 	snprintf(info->path, sizeof(info->path), "%s", dir);
 }
 
@@ -204,8 +221,11 @@ mm_model *
 mm_model_open(const char *dir, const mm_model_options *opts, mm_error *err)
 {
 	mm_model_options options = opts ? *opts : (mm_model_options){0};
+	mm_error unseen;
 	mm_model *model;
 
+	if (err == NULL)
+		err = &unseen; /* some of what is called reads the status there */
 	if (!mm_isa_available(options.isa))
 	{
 		mm_fail(err, MM_ERR_UNSUPPORTED, "instruction set %s is not available",

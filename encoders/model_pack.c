@@ -76,7 +76,10 @@ write_pack(mm_model *model, const mm_run *run, mm_precision precision, const cha
 	mm_status status;
 
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	snprintf(temporary, sizeof(temporary), "%s/%s.%ld.tmp", dir, name, (long) getpid());
+	if ((size_t) snprintf(temporary, sizeof(temporary), "%s/%s.%ld.tmp", dir, name,
+						  (long) getpid()) >= sizeof(temporary))
+		return mm_fail(err, MM_ERR_INVALID_ARGUMENT,
+					   "path of pack directory \"%.180s\" is too long", dir);
 	fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return file_error(err, "create", temporary);
@@ -122,10 +125,13 @@ mm_model_pack(const mm_pack_request *request, char *path, size_t path_size, int6
 	mm_poll poll = {.interrupt = options.interrupt, .interrupt_arg = options.interrupt_arg};
 	mm_run run = {.poll = &poll, .caller = true};
 	mm_precision precision;
+	mm_error unseen;
 	mm_model *model;
 	char name[160];
 	mm_status status;
 
+	if (err == NULL)
+		err = &unseen;
 	status =
 		mm_model_pack_name(request->dir, options.precision, &precision, name, sizeof(name), err);
 	if (status != MM_OK)

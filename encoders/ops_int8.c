@@ -214,6 +214,15 @@ quantize(const float *x, int k, float inverse, int32_t zero, uint8_t *q)
 	}
 }
 
+/* 1 / scale; 0, and so is the scale, where what it is for is next to nothing. */
+INLINE float
+inverse_of(float *scale)
+{
+	if (*scale < FLT_MIN)
+		*scale = 0;
+	return *scale > 0 ? 1 / *scale : 0;
+}
+
 /* One group of a row: its inputs, and what brings them back. */
 INLINE void
 quantize_group(const float *x, int k, uint8_t *q, float *scale, float *offset)
@@ -223,10 +232,7 @@ quantize_group(const float *x, int k, uint8_t *q, float *scale, float *offset)
 
 	range_of(x, k, &low, &high);
 	*scale = high / 255 - low / 255;
-	/* the inverse of what is next to nothing would be infinite */
-	if (*scale < FLT_MIN)
-		*scale = 0;
-	inverse = *scale > 0 ? 1 / *scale : 0;
+	inverse = inverse_of(scale);
 	zero = (int32_t) nearbyintf(-low * inverse);
 	*offset = *scale * (float) zero;
 	quantize(x, k, inverse, zero, q);

@@ -34,12 +34,13 @@ compare_floats(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The widest columns, at most MM_OUTLIERS, the widest first. */
+/* The widest columns, at most MM_OUTLIERS, in their order. */
 static bool
 find_outliers(int k, const float *ranges, mm_quantized *q)
 {
 	float *sorted;
 	float limit;
+	int ties = 0; /* columns as wide as the limit that are outliers too */
 
 	if (ranges == NULL)
 		return true;
@@ -50,11 +51,15 @@ find_outliers(int k, const float *ranges, mm_quantized *q)
 	qsort(sorted, k, sizeof(float), compare_floats);
 	limit = OUTLIER_RATIO * sorted[k / 2];
 	if (k > MM_OUTLIERS && sorted[k - MM_OUTLIERS] > limit)
-		limit = nextafterf(sorted[k - MM_OUTLIERS], 0);
-	free(sorted);
-	for (int i = 0; i < k && q->outliers < MM_OUTLIERS; i++)
 	{
-		if (ranges[i] > limit)
+		limit = sorted[k - MM_OUTLIERS];
+		for (int i = k - MM_OUTLIERS; i < k; i++)
+			ties += sorted[i] == limit;
+	}
+	free(sorted);
+	for (int i = 0; i < k; i++)
+	{
+		if (ranges[i] > limit || (ranges[i] == limit && ties-- > 0))
 			q->columns[q->outliers++] = i;
 	}
 	return true;
@@ -99,7 +104,9 @@ quantize_group(const float *row, int begin, int end, int8_t *w, float *scale, fl
 	 * its scale would be no normal number is nothing.
 	 */
 	*scale = widest / 127 < FLT_MIN ? 0 : widest / 127;
-	for (int i = begin; i<end && * scale> 0; i++)
+	if (*scale == 0)
+		end = begin;
+	for (int i = begin; i < end; i++)
 	{
 		int v = (int) nearbyintf(row[i] / *scale);
 

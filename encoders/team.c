@@ -58,14 +58,15 @@ take_tasks(mm_team *team, int member)
 	int tasks = atomic_load(&team->tasks);
 
 	/*
-	 * fn and the rest may be those of a later loop already; then the ticket has
-	 * changed as well, and the exchange fails.
+	 * fn and the rest may be those of a later loop already.  It began when this
+	 * one had no tasks left, so the ticket is not what it was when this one had,
+	 * and the exchange fails.
 	 */
-	while (ticket >> 32 == loop && (int) (uint32_t) ticket < tasks)
+	while (ticket >> 32 == loop && (uint32_t) ticket > 0)
 	{
-		if (!atomic_compare_exchange_weak(&team->ticket, &ticket, ticket + 1))
+		if (!atomic_compare_exchange_weak(&team->ticket, &ticket, ticket - 1))
 			continue;
-		fn(arg, (int) (uint32_t) ticket, member);
+		fn(arg, tasks - (int) (uint32_t) ticket, member);
 		atomic_fetch_sub_explicit(&team->unfinished, 1, memory_order_release);
 		ticket = atomic_load(&team->ticket);
 	}
@@ -86,11 +87,13 @@ mm_team_run(mm_team *team, mm_task_fn fn, void *arg, int tasks)
 {
 	int spins = 0;
 
+	if (tasks <= 0)
+		return;
 	atomic_store(&team->fn, fn);
 	atomic_store(&team->arg, arg);
 	atomic_store(&team->tasks, tasks);
 	atomic_store(&team->unfinished, tasks);
-	atomic_store(&team->ticket, ((atomic_load(&team->ticket) >> 32) + 1) << 32);
+	atomic_store(&team->ticket, ((atomic_load(&team->ticket) >> 32) + 1) << 32 | (uint32_t) tasks);
 	wake_sleepers(team);
 	take_tasks(team, 0);
 	while (atomic_load_explicit(&team->unfinished, memory_order_acquire) > 0)

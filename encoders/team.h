@@ -25,9 +25,10 @@ typedef struct mm_team
 	int members; /* the one that runs the pass, as member 0, included */
 
 	/*
-	 * The loop that runs now.  Its number is in the upper half of ticket and
-	 * the next task in the lower, so that a member that comes late cannot take
-	 * a task of a loop it knows nothing of.
+	 * The loop that runs now.  Its number is in the upper half of ticket, and in
+	 * the lower how many of its tasks nobody has taken yet: so a loop that is
+	 * over has nothing to take, whatever the fields below say by then, and a
+	 * member that comes late cannot take a task of a loop it knows nothing of.
 	 */
 	_Atomic uint64_t ticket;
 	_Atomic(mm_task_fn) fn;

@@ -17,6 +17,8 @@ mm_transformer_take_scratch(const mm_transformer *t, int max_rows, int max_lengt
 	size_t rows = max_rows;
 	int k = t->ffn > max_k ? t->ffn : max_k;
 
+	/* a hidden layer may be narrower than what is around it */
+	k = t->width > k ? t->width : k;
 	s->max_length = max_length;
 	s->x = mm_arena_floats(arena, rows * t->width);
 	s->y = mm_arena_floats(arena, rows * t->width);

@@ -57,7 +57,7 @@ typedef struct mm_sequences
 	const int *starts; /* n + 1 */
 } mm_sequences;
 
-/* max_k: the most inputs of a layer that uses the scratch's packed rows. */
+/* max_k: the most inputs of other layers that use the scratch's packed rows. */
 extern void mm_transformer_take_scratch(const mm_transformer *t, int max_rows, int max_length,
 										int max_k, int members, mm_arena *arena,
 										mm_transformer_scratch *scratch);

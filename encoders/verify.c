@@ -77,6 +77,14 @@ bad_entry(mm_error *err, const char *kind, int i, const char *what)
 	return mm_fail(err, MM_ERR_BAD_MODEL, "%s: %s %d has no %s", GOLDEN_FILE, kind, i, what);
 }
 
+/* Once one of them is NaN it stays: the worst that there is. */
+static void
+keep_worst(double *worst, double x, double sign)
+{
+	if (isnan(x) || sign * x > sign * *worst)
+		*worst = x;
+}
+
 /* Compare an embedding with what an entry says of it. */
 static mm_status
 compare(const cJSON *entry, const char *kind, int i, const float *got, int dims, mm_verification *v,
@@ -94,18 +102,12 @@ compare(const cJSON *entry, const char *kind, int i, const float *got, int dims,
 	for (int d = 0; d < dims; d++)
 	{
 		double wanted = little_endian_float(bytes + sizeof(float) * d);
-		double diff = fabs(wanted - got[d]);
-
 		dot += wanted * got[d];
 		length += wanted * wanted;
-		/* written so that NaN counts as the worst */
-		if (!(diff <= v->max_abs_diff))
-			v->max_abs_diff = diff;
+		keep_worst(&v->max_abs_diff, fabs(wanted - got[d]), 1);
 	}
 	free(bytes);
-	dot /= sqrt(length);
-	if (!(dot >= v->min_cosine))
-		v->min_cosine = dot;
+	keep_worst(&v->min_cosine, dot / sqrt(length), -1);
 	return MM_OK;
 }
 

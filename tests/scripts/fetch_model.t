@@ -776,7 +776,8 @@ def test_make():
 
     def make(*arguments, **env):
         return subprocess.run(
-            ["make", "-s", "model", "MODELS_DIR=" + place.models] + list(arguments), cwd=ROOT,
+            ["make", "-s", "model", "MODELS_DIR=" + place.models, "PRECISIONS="] +
+            list(arguments), cwd=ROOT,
             env=place.environment(MMODAL_CACHE=place.cache, **env), stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, universal_newlines=True)
     result = make("MODEL=" + source, "NAME=own-name")
@@ -797,6 +798,15 @@ def test_make():
     ok("model.safetensors" not in here and "model.safetensors.index.json" in here and
        "model.safetensors" in os.listdir(os.path.join(server, "itsanet")),
        "installed weights of a layout that is gone go too", here)
+
+    tiny = os.path.join(ROOT, "build", "clip", "checkpoints", "tiny-quick-hf-f32")
+    if os.path.isdir(tiny):
+        result = make("MODEL=" + tiny, "PRECISIONS=float32 int8")
+        packs = [f for f in place.files("tiny-quick-hf-f32") if f.endswith(".pack")]
+        ok(sorted(p.split(".")[1] for p in packs) == ["float32", "int8"], "packs are made",
+           result.stdout)
+    else:
+        skip("packs are made", "make checkpoints makes what is needed")
 
 
 # ---- with torch

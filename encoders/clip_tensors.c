@@ -124,7 +124,8 @@ mm_clip_tensors(mm_clip *m, int *n)
 	const tensor_row others[OTHERS] = {
 		{"vision.class", MM_CLIP_VECTOR, v, 0, &m->class_embedding, NULL,
 		 "vision_model.embeddings.class_embedding", "visual.class_embedding", false},
-		{"vision.patches", MM_CLIP_LINEAR, v, 3 * c->patch * c->patch, NULL, &m->patches,
+		/* an error of a patch is there in every layer, and this is a hundredth of the work */
+		{"vision.patches", MM_CLIP_FLOAT, v, 3 * c->patch * c->patch, NULL, &m->patches,
 		 "vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight", false},
 		{"vision.positions", MM_CLIP_TABLE, mm_clip_tokens(c), v, &m->vision_positions, NULL,
 		 "vision_model.embeddings.position_embedding.weight", "visual.positional_embedding", false},

@@ -70,9 +70,7 @@ typedef struct mm_packed_rows
  * Weights of other precisions have their inputs in groups that one instruction
  * takes: bf16 [n / 16][ceil(k / 2)][16][2]; int8 [n / 16][ceil(k / 4)][16][4],
  * beside them a scale, and the sum of the weights times the scale, for every
- * group and output.  Of two adjacent int8 weights, 2i and 2i + 1, neither the
- * positive ones nor the negative ones add up to more than 128: times 255 that
- * is below 2^15.
+ * group and output.  int8 weights are from -127 to 127.
  */
 typedef struct mm_linear_args
 {

@@ -9,9 +9,11 @@
  * et al. 2022, LLM.int8()): else their range would leave the others two or
  * three levels.
  *
- * AVX2 multiplies an unsigned byte by a signed one and adds two such products
- * in 16 bits, with saturation; weights are so scaled that it is never reached.
- * Words would need no such care, but take twice the instructions.
+ * Inputs are bytes without sign, as the dot products of VNNI take them.  Before
+ * VNNI the products of two inputs were added in 16 bits with saturation, which
+ * 255 * 127 + 255 * 127 would reach and 128 * 127 + 128 * 127 does not: there
+ * inputs are less 128, stored as their sign and their absolute value, and the
+ * sign goes over to the weight.
  *
  *-------------------------------------------------------------------------
  */
@@ -25,45 +27,66 @@
 #include <immintrin.h>
 #endif
 
-/* acc plus the sums of groups of four products of an unsigned and a signed byte */
+#if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
+#define SIGNED_INPUTS
+#define INPUT_BYTES 2 /* signed, then absolute, by fours */
+#else
+#define INPUT_BYTES 1
+#endif
+
+/*
+ * dot(): acc plus the sums of four products of an input and a weight, in every
+ * lane.  FOUR(): four inputs, the same for all lanes.
+ */
 #if defined(__AVX512BW__)
 typedef __m512i qvec;
 #define QLOAD(p) _mm512_loadu_si512(p)
-#define QSPLAT(x) _mm512_set1_epi32(x)
+#define FOUR(p) _mm512_broadcastd_epi32(_mm_loadu_si32(p))
 #define QZERO _mm512_setzero_si512()
 
+#if defined(__AVX512VNNI__)
 INLINE qvec
 dot(qvec acc, qvec a, qvec w)
 {
-#if defined(__AVX512VNNI__)
 	return _mm512_dpbusd_epi32(acc, a, w);
-#else
-	return _mm512_add_epi32(acc,
-							_mm512_madd_epi16(_mm512_maddubs_epi16(a, w), _mm512_set1_epi16(1)));
-#endif
 }
+#else
+INLINE qvec
+dot(qvec acc, qvec a, qvec absolute, qvec w)
+{
+	qvec moved = _mm512_mask_sub_epi8(w, _mm512_movepi8_mask(a), QZERO, w);
+
+	return _mm512_add_epi32(
+		acc, _mm512_madd_epi16(_mm512_maddubs_epi16(absolute, moved), _mm512_set1_epi16(1)));
+}
+#endif
 
 #elif defined(__AVX2__)
 typedef __m256i qvec;
 #define QLOAD(p) _mm256_loadu_si256((const __m256i *) (p))
-#define QSPLAT(x) _mm256_set1_epi32(x)
+#define FOUR(p) _mm256_broadcastd_epi32(_mm_loadu_si32(p))
 #define QZERO _mm256_setzero_si256()
 
+#if defined(__AVXVNNI__)
 INLINE qvec
 dot(qvec acc, qvec a, qvec w)
 {
-#if defined(__AVXVNNI__)
 	return _mm256_dpbusd_avx_epi32(acc, a, w);
-#else
-	return _mm256_add_epi32(acc,
-							_mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
-#endif
 }
+#else
+INLINE qvec
+dot(qvec acc, qvec a, qvec absolute, qvec w)
+{
+	return _mm256_add_epi32(
+		acc, _mm256_madd_epi16(_mm256_maddubs_epi16(absolute, _mm256_sign_epi8(w, a)),
+							   _mm256_set1_epi16(1)));
+}
+#endif
 
 #else
 typedef ivec qvec;
 #define QLOAD(p) load_bytes(p)
-#define QSPLAT(x) ((x) - (ivec){0})
+#define FOUR(p) splat_four(p)
 #define QZERO ((ivec){0})
 
 INLINE qvec
@@ -73,6 +96,15 @@ load_bytes(const void *p)
 
 	memcpy(&v, p, sizeof(v));
 	return v;
+}
+
+INLINE qvec
+splat_four(const void *p)
+{
+	int32_t four;
+
+	memcpy(&four, p, sizeof(four));
+	return four - QZERO;
 }
 
 INLINE qvec
@@ -90,6 +122,16 @@ dot(qvec acc, qvec a, qvec w)
 }
 #endif
 
+/*
+ * One product after another: a compiler that reads inputs or weights of all of
+ * them first has no registers left for the sums.
+ */
+#if defined(SIGNED_INPUTS) && LANES == 8
+#define KEEP_ORDER(sum) __asm__ __volatile__("" : "+v"(sum)::"memory")
+#else
+#define KEEP_ORDER(sum)
+#endif
+
 INLINE void
 block_int8(const mm_linear_args *g, const place *at, const int rows, const int panels)
 {
@@ -97,7 +139,8 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 	const int group = at->begin / MM_GROUP, groups = mm_groups(g->k);
 	const size_t panel_size = (size_t) ((g->k + 3) / 4) * MM_PANEL * 4;
 	const mm_packed_rows *in = g->rows;
-	const uint8_t *a = (const uint8_t *) in->q + (size_t) at->row * in->ld;
+	const size_t row_bytes = (size_t) in->ld * INPUT_BYTES; /* read once: see KEEP_ORDER */
+	const uint8_t *a = (const uint8_t *) in->q + at->row * row_bytes;
 	const int8_t *w = (const int8_t *) g->w + at->panel * panel_size;
 	const ahead next = fetch_ahead(w, panel_size, panels, at);
 	qvec acc[ROWS][PANELS * PANEL_VECTORS];
@@ -111,24 +154,29 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 
 	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
 	{
-		qvec b[PANELS * PANEL_VECTORS];
-
 		__builtin_prefetch(next.at + (size_t) k * next.step);
-#pragma GCC unroll 4
-		for (int v = 0; v < vectors; v++)
-			b[v] = QLOAD(w + (v / PANEL_VECTORS) * panel_size + (size_t) k * MM_PANEL * 4 +
-						 (v % PANEL_VECTORS) * LANES * 4);
 #pragma GCC unroll 8
 		for (int r = 0; r < rows; r++)
 		{
-			int32_t four;
-			qvec x;
+			const uint8_t *at_k = a + r * row_bytes + (size_t) k * 4 * INPUT_BYTES;
+			const qvec x = FOUR(at_k);
+#if defined(SIGNED_INPUTS)
+			const qvec absolute = FOUR(at_k + 4);
+#endif
 
-			memcpy(&four, a + (size_t) r * in->ld + 4 * k, sizeof(four));
-			x = QSPLAT(four);
 #pragma GCC unroll 4
 			for (int v = 0; v < vectors; v++)
-				acc[r][v] = dot(acc[r][v], x, b[v]);
+			{
+				const qvec b = QLOAD(w + (v / PANEL_VECTORS) * panel_size +
+									 (size_t) k * MM_PANEL * 4 + (v % PANEL_VECTORS) * LANES * 4);
+
+#if defined(SIGNED_INPUTS)
+				acc[r][v] = dot(acc[r][v], x, absolute, b);
+#else
+				acc[r][v] = dot(acc[r][v], x, b);
+#endif
+				KEEP_ORDER(acc[r][v]);
+			}
 		}
 	}
 
@@ -234,9 +282,41 @@ quantize_group(const float *x, int k, uint8_t *q, float *scale, float *offset)
 	*scale = high / 255 - low / 255;
 	inverse = inverse_of(scale);
 	zero = (int32_t) nearbyintf(-low * inverse);
+#if defined(SIGNED_INPUTS)
+	*offset = *scale * (float) (zero - 128);
+#else
 	*offset = *scale * (float) zero;
+#endif
 	quantize(x, k, inverse, zero, q);
 }
+
+#if defined(SIGNED_INPUTS)
+/*
+ * n bytes, a multiple of 4, to 2n in their place, hence from the end: four less
+ * 128, then their absolute values.
+ */
+INLINE void
+split_signs(uint8_t *q, int n)
+{
+	const __m128i middle = _mm_set1_epi8(-128);
+	int i = n;
+
+	for (; i % 16 > 0; i -= 4)
+	{
+		__m128i x = _mm_xor_si128(_mm_loadu_si32(q + i - 4), middle);
+
+		_mm_storel_epi64((__m128i *) (q + 2 * i - 8), _mm_unpacklo_epi32(x, _mm_abs_epi8(x)));
+	}
+	for (; i > 0; i -= 16)
+	{
+		__m128i x = _mm_xor_si128(_mm_loadu_si128((const __m128i *) (q + i - 16)), middle);
+		__m128i absolute = _mm_abs_epi8(x);
+
+		_mm_storeu_si128((__m128i *) (q + 2 * i - 32), _mm_unpacklo_epi32(x, absolute));
+		_mm_storeu_si128((__m128i *) (q + 2 * i - 16), _mm_unpackhi_epi32(x, absolute));
+	}
+}
+#endif
 
 void
 LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
@@ -249,7 +329,7 @@ LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 		/* the row is ours to change: outliers are put back below */
 		float *x = (float *) a + (size_t) r * lda;
 		float *outlier = rows->outlier + (size_t) r * MM_OUTLIERS;
-		uint8_t *q = (uint8_t *) rows->q + (size_t) r * rows->ld;
+		uint8_t *q = (uint8_t *) rows->q + (size_t) r * rows->ld * INPUT_BYTES;
 
 		for (int o = 0; o < outliers; o++)
 		{
@@ -266,6 +346,9 @@ LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 		}
 		for (int i = k; i < rows->ld; i++)
 			q[i] = 0;
+#if defined(SIGNED_INPUTS)
+		split_signs(q, rows->ld);
+#endif
 		for (int o = 0; o < outliers; o++)
 			x[columns[o]] = outlier[o];
 	}

@@ -4,7 +4,7 @@
  *	  Writing weights in the layout that the kernels read.
  *
  * A pack is a safetensors file whose tensors begin at cache lines, and whose
- * metadata has "format" (mmodal-pack-1), "precision" and "key", the identity
+ * metadata has "format" (mmodal-pack-2), "precision" and "key", the identity
  * of what it was made from.  It is written to a file, or to memory where there
  * is none.  Tensors are declared first, then filled one after another.
  *
@@ -15,7 +15,7 @@
 
 #include "safetensors.h"
 
-#define MM_PACK_FORMAT "mmodal-pack-1"
+#define MM_PACK_FORMAT "mmodal-pack-2"
 
 typedef struct mm_pack_tensor
 {

@@ -77,15 +77,6 @@ round_output(int k, const float *row, int o, mm_quantized *q)
 		w[(size_t) (i / 2) * MM_PANEL * 2 + i % 2] = mm_float_to_bf16(row[i]);
 }
 
-/* What two adjacent weights add up to at most, one or the other or both times 255. */
-static float
-pair_width(float a, float b)
-{
-	if ((a < 0) == (b < 0))
-		return fabsf(a) + fabsf(b);
-	return fabsf(a) > fabsf(b) ? fabsf(a) : fabsf(b);
-}
-
 /* One group of an output's weights. */
 static void
 quantize_group(const float *row, int begin, int end, int8_t *w, float *scale, float *sum)
@@ -93,16 +84,9 @@ quantize_group(const float *row, int begin, int end, int8_t *w, float *scale, fl
 	float widest = 0;
 	int total = 0;
 
-	for (int i = begin; i < end; i += 2)
-	{
-		float width = pair_width(row[i], i + 1 < end ? row[i + 1] : 0);
-
-		widest = width > widest ? width : widest;
-	}
-	/*
-	 * 127 becomes 128 when both of a pair are rounded up.  What is so small that
-	 * its scale would be no normal number is nothing.
-	 */
+	for (int i = begin; i < end; i++)
+		widest = fabsf(row[i]) > widest ? fabsf(row[i]) : widest;
+	/* what is so small that its scale would be no normal number is nothing */
 	*scale = widest / 127 < FLT_MIN ? 0 : widest / 127;
 	if (*scale == 0)
 		end = begin;

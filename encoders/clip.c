@@ -107,10 +107,10 @@ check_pack(const mm_model *model, const mm_safetensors *pack, mm_error *err)
 	mm_clip_pack_key(model->state, model->info.precision, key);
 	if (format && strcmp(format, MM_PACK_FORMAT) == 0 && found && strcmp(found, key) == 0)
 		return MM_OK;
-	return mm_fail(err, MM_ERR_BAD_MODEL, "the pack is not what its name says");
+	return mm_fail(err, MM_ERR_BAD_PACK, "the pack is not what its name says");
 }
 
-/* MM_ERR_NOT_FOUND where no directory has it. */
+/* Opened and bound; MM_ERR_NOT_FOUND where no directory has it. */
 static mm_status
 open_pack(mm_model *model, const mm_model_options *opts, mm_error *err)
 {
@@ -125,6 +125,10 @@ open_pack(mm_model *model, const mm_model_options *opts, mm_error *err)
 		status = mm_safetensors_open_file(opts->pack_dirs[i], name, true, &model->weights, err);
 		if (status == MM_OK)
 			status = check_pack(model, &model->weights, err);
+		if (status == MM_OK)
+			status = mm_clip_bind(model->state, &model->weights, model->info.precision, err);
+		if (status == MM_ERR_BAD_MODEL)
+			status = err->status = MM_ERR_BAD_PACK;
 		if (status != MM_OK)
 			mm_fail_detail(err, "It is %s/%s.", opts->pack_dirs[i], name);
 	}
@@ -190,8 +194,9 @@ clip_load(mm_model *model, const char *dir, const mm_model_options *opts, mm_err
 		return status;
 	status = open_pack(model, opts, err);
 	model->info.packed = status == MM_OK;
-	if (status == MM_ERR_NOT_FOUND)
-		status = make_weights(model, opts, err);
+	if (status != MM_ERR_NOT_FOUND)
+		return status;
+	status = make_weights(model, opts, err);
 	return status == MM_OK ? mm_clip_bind(m, &model->weights, model->info.precision, err) : status;
 }
 
@@ -293,6 +298,7 @@ clip_forward_images(const mm_model *model, void *scratch, const mm_run *run, con
 
 const mm_architecture mm_architecture_clip = {
 	.model_type = "clip",
+	.shares_loops = true,
 	.state_size = sizeof(mm_clip),
 	.configure = clip_configure,
 	.load = clip_load,

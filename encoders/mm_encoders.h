@@ -33,6 +33,8 @@ typedef enum mm_status
 	MM_ERR_NOT_FOUND,        /* no such file or model directory */
 	MM_ERR_IO,               /* it exists, but cannot be read */
 	MM_ERR_BAD_MODEL,        /* config, weights or vocabulary malformed */
+	MM_ERR_BAD_PACK,         /* so is a pack that was made from them */
+	MM_ERR_NO_GOLDEN,        /* nothing to compare a model to */
 	MM_ERR_UNSUPPORTED,      /* architecture, tower or format that we do not
 								 * have */
 	MM_ERR_BAD_IMAGE,        /* bytes that are no picture, or a broken one */

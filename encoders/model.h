@@ -50,6 +50,9 @@ typedef struct mm_architecture
 	/* Read all published weights, as packing does.  NULL: they are in use as they are. */
 	mm_status (*check_weights)(const struct mm_model *model, mm_error *err);
 
+	/* Whether forward passes deal out the loops of a single input (mm_run's team). */
+	bool shares_loops;
+
 	/* Scratch of one worker, whose loops "members" share, taken from the arena. */
 	void *(*take_scratch)(const struct mm_model *model, int members, mm_arena *arena);
 

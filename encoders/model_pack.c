@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "error.h"
@@ -40,28 +41,42 @@ sync_directory(const char *dir, mm_error *err)
 	return status;
 }
 
+/* Seconds without a write after which nobody is at work on a pack any more. */
+#define ABANDONED 3600
+
+static bool
+is_abandoned(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && time(NULL) - st.st_mtime > ABANDONED;
+}
+
 /*
- * Packs of the same model and precision that are not the one just made.  Who
- * has one mapped keeps it.
+ * Packs of the same model and precision that are not the one just made, and
+ * what is left of one whose making was cut off.  Who has one mapped keeps it.
  */
 static void
 remove_earlier(const char *dir, const char *name)
 {
 	DIR *d = opendir(dir);
-	/* NAME.PRECISION. is what all of them begin with; the rest is of one length */
+	/* NAME.PRECISION. is what all of them begin with; the key is of one length */
 	size_t len = strlen(name);
 	size_t prefix = len - strlen("0123456789abcdef.pack");
 	struct dirent *entry;
 
 	while (d != NULL && (entry = readdir(d)) != NULL)
 	{
+		const char *found = entry->d_name;
 		char path[1400];
 
-		if (strlen(entry->d_name) != len || strncmp(entry->d_name, name, prefix) != 0 ||
-			strcmp(entry->d_name, name) == 0 || strcmp(entry->d_name + len - 5, ".pack") != 0)
+		if (strlen(found) < len || strncmp(found, name, prefix) != 0 ||
+			strncmp(found + len - 5, ".pack", 5) != 0 || strcmp(found, name) == 0)
 			continue;
-		snprintf(path, sizeof(path), "%s/%s", dir, entry->d_name);
-		unlink(path);
+		snprintf(path, sizeof(path), "%s/%s", dir, found);
+		if (found[len] == '\0' ||
+			(strcmp(found + strlen(found) - 4, ".tmp") == 0 && is_abandoned(path)))
+			unlink(path);
 	}
 	if (d != NULL)
 		closedir(d);
@@ -110,7 +125,7 @@ open_float32(const char *dir, mm_model_options options, mm_precision wanted, mm_
 	if (wanted != MM_PRECISION_FLOAT32)
 	{
 		model = mm_model_open(dir, &options, err);
-		if (model != NULL || err->status != MM_ERR_BAD_MODEL)
+		if (model != NULL || err->status != MM_ERR_BAD_PACK)
 			return model;
 	}
 	options.pack_dirs[0] = options.pack_dirs[1] = NULL;

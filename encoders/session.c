@@ -263,7 +263,7 @@ run_job(mm_session *session, job *job, int *failed, mm_error *err)
 	job->failed = job->n;
 	pthread_mutex_init(&job->mutex, NULL);
 	atomic_store(&session->poll.canceled, false);
-	if (job->n == 1 && session->workers > 1)
+	if (job->n == 1 && session->workers > 1 && session->model->architecture->shares_loops)
 		run_with_team(session, job);
 	else
 		run_with_workers(session, job);

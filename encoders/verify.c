@@ -207,6 +207,12 @@ mm_verify(mm_session *session, const mm_model *model, mm_verification *v, mm_err
 	mm_status status = mm_json_load(model->info.path, GOLDEN_FILE, &golden, err);
 
 	*v = (mm_verification){.min_cosine = 1};
+	if (status == MM_ERR_NOT_FOUND)
+	{
+		status = MM_ERR_NO_GOLDEN;
+		if (err)
+			err->status = status;
+	}
 	if (status != MM_OK)
 		return status;
 	room.embedding = malloc(sizeof(float) * model->info.dims);

@@ -133,7 +133,7 @@ model_names_in(const char *directory)
 		ClipModelIdentity identity;
 		char *path;
 
-		if (entry->d_name[0] == '.')
+		if (!clip_is_model_name(entry->d_name, strlen(entry->d_name)))
 			continue;
 		path = psprintf("%s/%s", directory, entry->d_name);
 		if (clip_identify_model(path, &identity))

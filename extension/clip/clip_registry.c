@@ -30,20 +30,25 @@ static const char *const model_files[CLIP_MODEL_FILES] = {"config.json",
 
 #define TELLING_FILES 3
 
-/*
- * A name is the last component of a directory, nothing that could lead out of
- * mmodal.model_path.
- */
+/* Nothing that could lead out of mmodal.model_path. */
+bool
+clip_is_model_name(const char *name, size_t len)
+{
+	bool ok = len > 0 && len <= CLIP_MODEL_NAME_MAX && name[0] != '.';
+
+	for (size_t i = 0; ok && i < len; i++)
+		ok = isalnum((unsigned char) name[i]) || strchr("._-@+", name[i]) != NULL;
+	return ok;
+}
+
 ClipModelName
 clip_parse_model_name(const char *name)
 {
 	ClipModelName parsed = {{0}};
 	const char *colon = strchr(name, ':');
 	size_t len = colon ? (size_t) (colon - name) : strlen(name);
-	bool ok = len > 0 && len <= CLIP_MODEL_NAME_MAX && name[0] != '.';
+	bool ok = clip_is_model_name(name, len);
 
-	for (size_t i = 0; ok && i < len; i++)
-		ok = isalnum((unsigned char) name[i]) || strchr("._-@+", name[i]) != NULL;
 	if (ok && colon)
 		ok = colon[1] != '\0' && strlen(colon + 1) < sizeof(parsed.precision);
 	if (!ok)

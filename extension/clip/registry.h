@@ -27,6 +27,9 @@ typedef struct ClipModelName
 /* Raises 22023 where the name is none. */
 extern ClipModelName clip_parse_model_name(const char *name);
 
+/* Whether a directory's name can be a model's. */
+extern bool clip_is_model_name(const char *name, size_t len);
+
 /* What tells a file, or a directory, from the one that took its place. */
 typedef struct FileIdentity
 {

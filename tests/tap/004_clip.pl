@@ -29,6 +29,11 @@ sub copy_model
 }
 copy_model('wide-hf-f32-calm', 'wide');
 copy_model('tiny-quick-hf-f32', 'tiny');
+copy_model('tiny-quick-hf-f32', 'no name');
+is( $node->safe_psql(
+		'postgres', q{SELECT string_agg(name, ',' ORDER BY name) FROM mmodal_models()
+		WHERE name IN ('wide', 'tiny', 'no name')}),
+	'tiny,wide', 'what functions would refuse is not listed');
 
 my $cache = $node->data_dir . '/pgsql_tmp_mmodal';
 my $embed = q{SELECT embedding_dims(clip_embed('a dog', 'wide'))};
@@ -90,7 +95,16 @@ like($in_cursor->query(q{FETCH ALL FROM c; COMMIT}), qr/^[0-9a-f]{32}/, 'a query
 my $new = $session->query(q{SELECT md5(clip_embed('a dog', 'wide')::text)});
 isnt($new, $old, 'the next statement has the new model');
 is($session->query(q{SELECT pg_backend_pid()}) + 0, $pids[0], 'in the same backend');
+my %left = ("$pack.1.tmp" => 7200, "$pack.2.tmp" => 60);
+foreach (keys %left)
+{
+	append_to_file($_, 'cut off');
+	utime(time - $left{$_}, time - $left{$_}, $_);
+}
 $node->safe_psql('postgres', q{SELECT mmodal_pack_model('wide')});
+ok(!-e "$pack.1.tmp", 'what a crash left of a pack goes');
+ok(-e "$pack.2.tmp", 'but not what may be at work');
+unlink "$pack.2.tmp";
 my @packs = glob "$cache/wide.float32.*.pack";
 is(scalar(@packs), 1, 'a new pack takes the place of the old one');
 isnt($packs[0], $pack, 'under a name of its own');
@@ -105,6 +119,7 @@ rename "$packs[0].new", $packs[0];
 my ($ret, $out, $err) = $node->psql('postgres', $embed);
 isnt($ret, 0, 'a truncated pack is refused');
 like($err, qr/malformed safetensors file|not what/, 'with a reason');
+like($err, qr/HINT:.*mmodal_pack_model/, 'and the way out');
 $node->safe_psql('postgres', q{SELECT mmodal_pack_model('wide')});
 is($node->safe_psql('postgres', $embed), '128', 'and packing again mends it');
 

@@ -19,6 +19,7 @@ mm_take_packed_rows(int m, int k, mm_arena *arena, mm_packed_rows *rows)
 	rows->q = mm_arena_alloc(arena, (size_t) m * (k + 3) * sizeof(uint16_t));
 	rows->scale = mm_arena_floats(arena, (size_t) m * mm_groups(k));
 	rows->offset = mm_arena_floats(arena, (size_t) m * mm_groups(k));
+	rows->start = mm_arena_alloc(arena, (size_t) m * mm_groups(k) * sizeof(int32_t));
 	rows->outlier = mm_arena_floats(arena, (size_t) m * MM_OUTLIERS);
 }
 

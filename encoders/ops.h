@@ -61,6 +61,7 @@ typedef struct mm_packed_rows
 	void *q;               /* uint8_t or uint16_t: m x ld, zeroed beyond k */
 	int ld;                /* elements; k rounded up to a multiple of 4 */
 	float *scale, *offset; /* m x groups */
+	int32_t *start;        /* m x groups, of int8: see ops_int8.c */
 	float *outlier;        /* m x MM_OUTLIERS */
 } mm_packed_rows;
 

@@ -10,10 +10,14 @@
  * three levels.
  *
  * Inputs are bytes without sign, as the dot products of VNNI take them.  Before
- * VNNI the products of two inputs were added in 16 bits with saturation, which
- * 255 * 127 + 255 * 127 would reach and 128 * 127 + 128 * 127 does not: there
- * inputs are less 128, stored as their sign and their absolute value, and the
- * sign goes over to the weight.
+ * VNNI two products were added in 16 bits with saturation, which twice 255 * 127
+ * would reach.  So there an input q becomes |q - 128| and, where q < 128, a mask
+ * that turns its weight w into ~w, that is -w - 1:
+ *
+ *	sum of (q - 128) w = sum of |q - 128| (w or ~w) + sum of 128 - q where q < 128
+ *
+ * Two products are now within -2 * 128 * 128 and 2 * 128 * 127, and the second sum
+ * is the same for all outputs: what they begin with.
  *
  *-------------------------------------------------------------------------
  */
@@ -28,10 +32,12 @@
 #endif
 
 #if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
-#define SIGNED_INPUTS
-#define INPUT_BYTES 2 /* signed, then absolute, by fours */
+#define SPLIT_INPUTS
+#define INPUT_BYTES 2 /* absolute values, then masks, by fours */
+#define MIDDLE 128
 #else
 #define INPUT_BYTES 1
+#define MIDDLE 0
 #endif
 
 /*
@@ -42,7 +48,7 @@
 typedef __m512i qvec;
 #define QLOAD(p) _mm512_loadu_si512(p)
 #define FOUR(p) _mm512_broadcastd_epi32(_mm_loadu_si32(p))
-#define QZERO _mm512_setzero_si512()
+#define QSPLAT(x) _mm512_set1_epi32(x)
 
 #if defined(__AVX512VNNI__)
 INLINE qvec
@@ -52,12 +58,10 @@ dot(qvec acc, qvec a, qvec w)
 }
 #else
 INLINE qvec
-dot(qvec acc, qvec a, qvec absolute, qvec w)
+dot(qvec acc, qvec a, qvec w)
 {
-	qvec moved = _mm512_mask_sub_epi8(w, _mm512_movepi8_mask(a), QZERO, w);
-
-	return _mm512_add_epi32(
-		acc, _mm512_madd_epi16(_mm512_maddubs_epi16(absolute, moved), _mm512_set1_epi16(1)));
+	return _mm512_add_epi32(acc,
+							_mm512_madd_epi16(_mm512_maddubs_epi16(a, w), _mm512_set1_epi16(1)));
 }
 #endif
 
@@ -65,7 +69,7 @@ dot(qvec acc, qvec a, qvec absolute, qvec w)
 typedef __m256i qvec;
 #define QLOAD(p) _mm256_loadu_si256((const __m256i *) (p))
 #define FOUR(p) _mm256_broadcastd_epi32(_mm_loadu_si32(p))
-#define QZERO _mm256_setzero_si256()
+#define QSPLAT(x) _mm256_set1_epi32(x)
 
 #if defined(__AVXVNNI__)
 INLINE qvec
@@ -75,11 +79,10 @@ dot(qvec acc, qvec a, qvec w)
 }
 #else
 INLINE qvec
-dot(qvec acc, qvec a, qvec absolute, qvec w)
+dot(qvec acc, qvec a, qvec w)
 {
-	return _mm256_add_epi32(
-		acc, _mm256_madd_epi16(_mm256_maddubs_epi16(absolute, _mm256_sign_epi8(w, a)),
-							   _mm256_set1_epi16(1)));
+	return _mm256_add_epi32(acc,
+							_mm256_madd_epi16(_mm256_maddubs_epi16(a, w), _mm256_set1_epi16(1)));
 }
 #endif
 
@@ -87,7 +90,7 @@ dot(qvec acc, qvec a, qvec absolute, qvec w)
 typedef ivec qvec;
 #define QLOAD(p) load_bytes(p)
 #define FOUR(p) splat_four(p)
-#define QZERO ((ivec){0})
+#define QSPLAT(x) ((x) - (ivec){0})
 
 INLINE qvec
 load_bytes(const void *p)
@@ -104,7 +107,7 @@ splat_four(const void *p)
 	int32_t four;
 
 	memcpy(&four, p, sizeof(four));
-	return four - QZERO;
+	return QSPLAT(four);
 }
 
 INLINE qvec
@@ -126,7 +129,7 @@ dot(qvec acc, qvec a, qvec w)
  * One product after another: a compiler that reads inputs or weights of all of
  * them first has no registers left for the sums.
  */
-#if defined(SIGNED_INPUTS) && LANES == 8
+#if defined(SPLIT_INPUTS) && LANES == 8
 #define KEEP_ORDER(sum) __asm__ __volatile__("" : "+v"(sum)::"memory")
 #else
 #define KEEP_ORDER(sum)
@@ -150,7 +153,7 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 	for (int r = 0; r < rows; r++)
 #pragma GCC unroll 4
 		for (int v = 0; v < vectors; v++)
-			acc[r][v] = QZERO;
+			acc[r][v] = QSPLAT(in->start[(size_t) (at->row + r) * groups + group]);
 
 	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
 	{
@@ -160,21 +163,20 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 		{
 			const uint8_t *at_k = a + r * row_bytes + (size_t) k * 4 * INPUT_BYTES;
 			const qvec x = FOUR(at_k);
-#if defined(SIGNED_INPUTS)
-			const qvec absolute = FOUR(at_k + 4);
+#if defined(SPLIT_INPUTS)
+			const qvec mask = FOUR(at_k + 4);
 #endif
 
 #pragma GCC unroll 4
 			for (int v = 0; v < vectors; v++)
 			{
-				const qvec b = QLOAD(w + (v / PANEL_VECTORS) * panel_size +
-									 (size_t) k * MM_PANEL * 4 + (v % PANEL_VECTORS) * LANES * 4);
+				qvec b = QLOAD(w + (v / PANEL_VECTORS) * panel_size + (size_t) k * MM_PANEL * 4 +
+							   (v % PANEL_VECTORS) * LANES * 4);
 
-#if defined(SIGNED_INPUTS)
-				acc[r][v] = dot(acc[r][v], x, absolute, b);
-#else
-				acc[r][v] = dot(acc[r][v], x, b);
+#if defined(SPLIT_INPUTS)
+				b ^= mask;
 #endif
+				acc[r][v] = dot(acc[r][v], x, b);
 				KEEP_ORDER(acc[r][v]);
 			}
 		}
@@ -271,9 +273,9 @@ inverse_of(float *scale)
 	return *scale > 0 ? 1 / *scale : 0;
 }
 
-/* One group of a row: its inputs, and what brings them back. */
+/* One group of a row: its inputs, what sums begin with, and what brings them back. */
 INLINE void
-quantize_group(const float *x, int k, uint8_t *q, float *scale, float *offset)
+quantize_group(const float *x, int k, uint8_t *q, int32_t *start, float *scale, float *offset)
 {
 	float low, high, inverse;
 	int32_t zero;
@@ -282,38 +284,40 @@ quantize_group(const float *x, int k, uint8_t *q, float *scale, float *offset)
 	*scale = high / 255 - low / 255;
 	inverse = inverse_of(scale);
 	zero = (int32_t) nearbyintf(-low * inverse);
-#if defined(SIGNED_INPUTS)
-	*offset = *scale * (float) (zero - 128);
-#else
-	*offset = *scale * (float) zero;
-#endif
+	*offset = *scale * (float) (zero - MIDDLE);
 	quantize(x, k, inverse, zero, q);
+	*start = 0;
+#if defined(SPLIT_INPUTS)
+	for (int i = 0; i < k; i++)
+		*start += q[i] < MIDDLE ? MIDDLE - q[i] : 0;
+#endif
 }
 
-#if defined(SIGNED_INPUTS)
+#if defined(SPLIT_INPUTS)
 /*
- * n bytes, a multiple of 4, to 2n in their place, hence from the end: four less
- * 128, then their absolute values.
+ * n bytes, a multiple of 4, to 2n in their place, hence from the end: absolute
+ * values of four less 128, then their masks.
  */
 INLINE void
-split_signs(uint8_t *q, int n)
+split_inputs(uint8_t *q, int n)
 {
-	const __m128i middle = _mm_set1_epi8(-128);
+	const __m128i middle = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
 	int i = n;
 
 	for (; i % 16 > 0; i -= 4)
 	{
 		__m128i x = _mm_xor_si128(_mm_loadu_si32(q + i - 4), middle);
 
-		_mm_storel_epi64((__m128i *) (q + 2 * i - 8), _mm_unpacklo_epi32(x, _mm_abs_epi8(x)));
+		_mm_storel_epi64((__m128i *) (q + 2 * i - 8),
+						 _mm_unpacklo_epi32(_mm_abs_epi8(x), _mm_cmpgt_epi8(zero, x)));
 	}
 	for (; i > 0; i -= 16)
 	{
 		__m128i x = _mm_xor_si128(_mm_loadu_si128((const __m128i *) (q + i - 16)), middle);
-		__m128i absolute = _mm_abs_epi8(x);
+		__m128i absolute = _mm_abs_epi8(x), mask = _mm_cmpgt_epi8(zero, x);
 
-		_mm_storeu_si128((__m128i *) (q + 2 * i - 32), _mm_unpacklo_epi32(x, absolute));
-		_mm_storeu_si128((__m128i *) (q + 2 * i - 16), _mm_unpackhi_epi32(x, absolute));
+		_mm_storeu_si128((__m128i *) (q + 2 * i - 32), _mm_unpacklo_epi32(absolute, mask));
+		_mm_storeu_si128((__m128i *) (q + 2 * i - 16), _mm_unpackhi_epi32(absolute, mask));
 	}
 }
 #endif
@@ -339,15 +343,15 @@ LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,
 		for (int g = 0; g < groups; g++)
 		{
 			int first = g * MM_GROUP;
+			size_t at = (size_t) r * groups + g;
 
 			quantize_group(x + first, k - first < MM_GROUP ? k - first : MM_GROUP, q + first,
-						   rows->scale + (size_t) r * groups + g,
-						   rows->offset + (size_t) r * groups + g);
+						   rows->start + at, rows->scale + at, rows->offset + at);
 		}
 		for (int i = k; i < rows->ld; i++)
-			q[i] = 0;
-#if defined(SIGNED_INPUTS)
-		split_signs(q, rows->ld);
+			q[i] = MIDDLE;
+#if defined(SPLIT_INPUTS)
+		split_inputs(q, rows->ld);
 #endif
 		for (int o = 0; o < outliers; o++)
 			x[columns[o]] = outlier[o];

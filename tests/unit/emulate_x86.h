@@ -141,30 +141,6 @@ emulated_add_epi32(__m512i a, __m512i b)
 	return x.whole;
 }
 
-/* VPMOVB2M: the signs of bytes */
-EMULATED __mmask64
-emulated_movepi8_mask(__m512i a)
-{
-	emulated_register x = emulated(a);
-	__mmask64 mask = 0;
-
-	for (int i = 0; i < 64; i++)
-		mask |= (__mmask64) (x.i8[i] < 0) << i;
-	return mask;
-}
-
-/* VPSUBB with a mask: what has no bit is the first argument's */
-EMULATED __m512i
-emulated_mask_sub_epi8(__m512i other, __mmask64 mask, __m512i a, __m512i b)
-{
-	emulated_register r = emulated(other), x = emulated(a), y = emulated(b);
-
-	for (int i = 0; i < 64; i++)
-		if (mask >> i & 1)
-			r.u8[i] = (uint8_t) (x.u8[i] - y.u8[i]);
-	return r.whole;
-}
-
 /* VPMADDUBSW: sums of two products of an unsigned and a signed byte, with saturation */
 EMULATED __m512i
 emulated_maddubs_epi16(__m512i a, __m512i b)
@@ -280,8 +256,6 @@ emulated_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b)
 #define _mm512_maskz_loadu_ps emulated_maskz_loadu_ps
 #define _mm256_mask_storeu_epi16 emulated_mask_storeu_epi16
 #define _mm512_add_epi32 emulated_add_epi32
-#define _mm512_movepi8_mask emulated_movepi8_mask
-#define _mm512_mask_sub_epi8 emulated_mask_sub_epi8
 #define _mm512_maddubs_epi16 emulated_maddubs_epi16
 #define _mm512_madd_epi16 emulated_madd_epi16
 #define _mm512_dpbusd_epi32 emulated_dpbusd_epi32

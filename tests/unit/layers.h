@@ -108,9 +108,10 @@ layer_rows(int m, int k)
 	rows.q = malloc(sizeof(uint16_t) * m * rows.ld);
 	rows.scale = malloc(sizeof(float) * m * mm_groups(k));
 	rows.offset = malloc(sizeof(float) * m * mm_groups(k));
+	rows.start = malloc(sizeof(int32_t) * m * mm_groups(k));
 	rows.outlier = malloc(sizeof(float) * m * MM_OUTLIERS);
 	assert_true(rows.q != NULL && rows.scale != NULL && rows.offset != NULL &&
-				rows.outlier != NULL);
+				rows.start != NULL && rows.outlier != NULL);
 	return rows;
 }
 
@@ -120,6 +121,7 @@ layer_rows_free(mm_packed_rows *rows)
 	free(rows->q);
 	free(rows->scale);
 	free(rows->offset);
+	free(rows->start);
 	free(rows->outlier);
 }
 

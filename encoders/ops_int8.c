@@ -273,27 +273,28 @@ inverse_of(float *scale)
 	return *scale > 0 ? 1 / *scale : 0;
 }
 
-/* One group of a row: its inputs, what sums begin with, and what brings them back. */
-INLINE void
-quantize_group(const float *x, int k, uint8_t *q, int32_t *start, float *scale, float *offset)
-{
-	float low, high, inverse;
-	int32_t zero;
-
-	range_of(x, k, &low, &high);
-	*scale = high / 255 - low / 255;
-	inverse = inverse_of(scale);
-	zero = (int32_t) nearbyintf(-low * inverse);
-	*offset = *scale * (float) (zero - MIDDLE);
-	quantize(x, k, inverse, zero, q);
-	*start = 0;
 #if defined(SPLIT_INPUTS)
-	for (int i = 0; i < k; i++)
-		*start += q[i] < MIDDLE ? MIDDLE - q[i] : 0;
-#endif
+/* The sum of 128 - q where q < 128. */
+INLINE int32_t
+below_middle(const uint8_t *q, int n)
+{
+	const __m128i middle = _mm_set1_epi8(-128), zero = _mm_setzero_si128();
+	__m128i sums = zero;
+	int32_t sum;
+	int i = 0;
+
+	for (; i + 16 <= n; i += 16)
+	{
+		__m128i x = _mm_loadu_si128((const __m128i *) (q + i));
+
+		sums = _mm_add_epi32(sums, _mm_sad_epu8(_mm_subs_epu8(middle, x), zero));
+	}
+	sum = _mm_extract_epi32(sums, 0) + _mm_extract_epi32(sums, 2);
+	for (; i < n; i++)
+		sum += q[i] < MIDDLE ? MIDDLE - q[i] : 0;
+	return sum;
 }
 
-#if defined(SPLIT_INPUTS)
 /*
  * n bytes, a multiple of 4, to 2n in their place, hence from the end: absolute
  * values of four less 128, then their masks.
@@ -321,6 +322,26 @@ split_inputs(uint8_t *q, int n)
 	}
 }
 #endif
+
+/* One group of a row: its inputs, what sums begin with, and what brings them back. */
+INLINE void
+quantize_group(const float *x, int k, uint8_t *q, int32_t *start, float *scale, float *offset)
+{
+	float low, high, inverse;
+	int32_t zero;
+
+	range_of(x, k, &low, &high);
+	*scale = high / 255 - low / 255;
+	inverse = inverse_of(scale);
+	zero = (int32_t) nearbyintf(-low * inverse);
+	*offset = *scale * (float) (zero - MIDDLE);
+	quantize(x, k, inverse, zero, q);
+#if defined(SPLIT_INPUTS)
+	*start = below_middle(q, k);
+#else
+	*start = 0;
+#endif
+}
 
 void
 LEVEL(mm_pack_rows_int8)(int m, int k, const float *a, int lda, int outliers,

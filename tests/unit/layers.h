@@ -110,8 +110,8 @@ layer_rows(int m, int k)
 	rows.offset = malloc(sizeof(float) * m * mm_groups(k));
 	rows.start = malloc(sizeof(int32_t) * m * mm_groups(k));
 	rows.outlier = malloc(sizeof(float) * m * MM_OUTLIERS);
-	assert_true(rows.q != NULL && rows.scale != NULL && rows.offset != NULL &&
-				rows.start != NULL && rows.outlier != NULL);
+	assert_true(rows.q != NULL && rows.scale != NULL && rows.offset != NULL && rows.start != NULL &&
+				rows.outlier != NULL);
 	return rows;
 }
 

@@ -177,7 +177,7 @@ expected(const mm_ops *ops, const layer *l, const float *x, int o, double *bound
 	if (l->precision == MM_PRECISION_INT8)
 		*bound = int8_bound(l, x, o) + size * U * (mm_groups(l->k) + 32);
 	if (l->precision == MM_PRECISION_BF16 && has_bf16(ops))
-		*bound += size / 512;
+		*bound += size / 256; /* inputs are rounded to eight bits */
 	return sum;
 }
 

@@ -24,20 +24,21 @@
 #include <float.h>
 #include <math.h>
 
-#include "ops_level.h"
-#include "vec.h"
-
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 #if defined(__AVX2__) && !defined(__AVX512VNNI__) && !defined(__AVXVNNI__)
 #define SPLIT_INPUTS
+#define FEW_ROWS      /* of 256 bits: masks and products want registers too */
 #define INPUT_BYTES 2 /* absolute values, then masks, by fours */
 #define MIDDLE 128
 #else
 #define INPUT_BYTES 1
 #define MIDDLE 0
+#endif
+
+#include "ops_level.h"
+#include "vec.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
 #endif
 
 /*
@@ -126,8 +127,8 @@ dot(qvec acc, qvec a, qvec w)
 #endif
 
 /*
- * One product after another: a compiler that reads inputs or weights of all of
- * them first has no registers left for the sums.
+ * One product after another: a compiler that reads the inputs of all rows
+ * first has no registers left for the sums.
  */
 #if defined(SPLIT_INPUTS) && LANES == 8
 #define KEEP_ORDER(sum) __asm__ __volatile__("" : "+v"(sum)::"memory")
@@ -157,7 +158,13 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 
 	for (int k = at->begin / 4; k < (at->end + 3) / 4; k++)
 	{
+		qvec b[PANELS * PANEL_VECTORS];
+
 		__builtin_prefetch(next.at + (size_t) k * next.step);
+#pragma GCC unroll 4
+		for (int v = 0; v < vectors; v++)
+			b[v] = QLOAD(w + (v / PANEL_VECTORS) * panel_size + (size_t) k * MM_PANEL * 4 +
+						 (v % PANEL_VECTORS) * LANES * 4);
 #pragma GCC unroll 8
 		for (int r = 0; r < rows; r++)
 		{
@@ -170,13 +177,11 @@ block_int8(const mm_linear_args *g, const place *at, const int rows, const int p
 #pragma GCC unroll 4
 			for (int v = 0; v < vectors; v++)
 			{
-				qvec b = QLOAD(w + (v / PANEL_VECTORS) * panel_size + (size_t) k * MM_PANEL * 4 +
-							   (v % PANEL_VECTORS) * LANES * 4);
-
 #if defined(SPLIT_INPUTS)
-				b ^= mask;
+				acc[r][v] = dot(acc[r][v], x, b[v] ^ mask);
+#else
+				acc[r][v] = dot(acc[r][v], x, b[v]);
 #endif
-				acc[r][v] = dot(acc[r][v], x, b);
 				KEEP_ORDER(acc[r][v]);
 			}
 		}

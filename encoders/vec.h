@@ -28,7 +28,11 @@
 #define PANELS 3
 #elif defined(__AVX2__)
 #define LANES 8
+#if defined(FEW_ROWS)
+#define ROWS 5
+#else
 #define ROWS 6
+#endif
 #define PANELS 1
 #else
 #define LANES 4
@@ -292,6 +296,12 @@ end_block(const mm_linear_args *g, vec acc[ROWS][PANELS * PANEL_VECTORS], const 
 	ROW_CASE(block, 8, panels)                                                                     \
 	ROW_CASE(block, 7, panels)                                                                     \
 	ROW_CASE(block, 6, panels)                                                                     \
+	ROW_CASE(block, 5, panels)                                                                     \
+	ROW_CASE(block, 4, panels)                                                                     \
+	ROW_CASE(block, 3, panels)                                                                     \
+	ROW_CASE(block, 2, panels)
+#elif ROWS == 5
+#define ROW_CASES(block, panels)                                                                   \
 	ROW_CASE(block, 5, panels)                                                                     \
 	ROW_CASE(block, 4, panels)                                                                     \
 	ROW_CASE(block, 3, panels)                                                                     \

@@ -18,9 +18,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "model.h"
+#include "timing.h"
 
 #define MAX_RUNS 1000
 #define MAX_BATCH 1024
@@ -45,23 +45,6 @@ typedef struct row
 	mm_token_batch texts;
 	float *out;
 } row;
-
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a, y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
 
 static int
 fail(const mm_error *err)
@@ -164,14 +147,14 @@ measure(bench *b, row *r, int runs)
 		return fail(&err);
 	for (int i = -1; i < runs; i++) /* the first warms up */
 	{
-		double start = now();
+		double start = now_ms();
 
 		if (run_row(b, r, &err) != MM_OK)
 			return fail(&err);
 		if (i >= 0)
-			ms[i] = now() - start;
+			ms[i] = now_ms() - start;
 	}
-	qsort(ms, runs, sizeof(ms[0]), compare);
+	sort_times(ms, runs);
 	fprintf(stdout,
 			"{\"peer\": \"%s\", \"threads\": %d, \"row\": \"%s\", \"median_ms\": %.3f, "
 			"\"min_ms\": %.3f, \"max_ms\": %.3f, \"runs\": %d}\n",
@@ -203,17 +186,6 @@ take_orders(bench *b)
 		free_row(&r);
 	}
 	return failed;
-}
-
-static mm_isa
-isa_named(const char *name)
-{
-	for (int isa = MM_ISA_AUTO; isa <= MM_ISA_AVX512; isa++)
-	{
-		if (strcmp(mm_isa_name((mm_isa) isa), name) == 0)
-			return (mm_isa) isa;
-	}
-	return MM_ISA_AUTO;
 }
 
 static int
@@ -252,22 +224,22 @@ first(const char *dir, const char *precision, const char *packs)
 	static const char text[] = "a photograph of a red apple on a table";
 	mm_model_options options = {.map_weights = true, .precision = precision, .pack_dirs = {packs}};
 	mm_error err = {0};
-	double begin = now(), opened, made, end;
+	double begin = now_ms(), opened, made, end;
 	mm_model *model = mm_model_open(dir, &options, &err);
 	mm_session *session;
 	float *out = NULL;
 	bool done = false;
 
-	opened = now();
+	opened = now_ms();
 	session = model ? mm_session_create(model, NULL, &err) : NULL;
-	made = now();
+	made = now_ms();
 	if (session)
 	{
 		out = malloc(sizeof(float) * mm_model_get_info(model)->dims);
 		done = mm_encode_texts(session, &(mm_slice){text, sizeof(text) - 1}, 1, out, NULL, &err) ==
 			   MM_OK;
 	}
-	end = now();
+	end = now_ms();
 	if (done)
 		fprintf(stdout,
 				"{\"peer\": \"mmodal %s\", \"packed\": %s, \"open_ms\": %.3f, "

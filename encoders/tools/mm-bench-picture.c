@@ -13,11 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <jpeglib.h>
 
 #include "image.h"
+#include "timing.h"
 
 #define RUNS 101
 #define SIDE 224
@@ -33,23 +33,6 @@ typedef struct bench
 	bool failed;
 } bench;
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a, y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
 static void
 measure(bench *b, const char *what, void (*run)(bench *b))
 {
@@ -58,12 +41,12 @@ measure(bench *b, const char *what, void (*run)(bench *b))
 	run(b); /* warms up */
 	for (int i = 0; i < RUNS; i++)
 	{
-		double start = now();
+		double start = now_ms();
 
 		run(b);
-		ms[i] = now() - start;
+		ms[i] = now_ms() - start;
 	}
-	qsort(ms, RUNS, sizeof(ms[0]), compare);
+	sort_times(ms, RUNS);
 	fprintf(stdout, "  %-24s %8.2f ms median  %8.2f ms least\n", what, ms[RUNS / 2], ms[0]);
 }
 

@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "model.h"
+#include "timing.h"
 
 #define RUNS 41
 
@@ -31,23 +31,6 @@ typedef struct bench
 	int texts;
 } bench;
 
-static double
-now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-static int
-compare(const void *a, const void *b)
-{
-	double x = *(const double *) a, y = *(const double *) b;
-
-	return (x > y) - (x < y);
-}
-
 /* per: inputs a run takes, for times of one */
 static void
 measure(bench *b, const char *what, int per, void (*run)(bench *b))
@@ -57,12 +40,12 @@ measure(bench *b, const char *what, int per, void (*run)(bench *b))
 	run(b); /* warms up */
 	for (int i = 0; i < RUNS; i++)
 	{
-		double start = now();
+		double start = now_ms();
 
 		run(b);
-		ms[i] = (now() - start) / per;
+		ms[i] = (now_ms() - start) / per;
 	}
-	qsort(ms, RUNS, sizeof(ms[0]), compare);
+	sort_times(ms, RUNS);
 	fprintf(stdout, "%-36s %8.2f ms median  %8.2f ms least\n", what, ms[RUNS / 2], ms[0]);
 }
 
@@ -135,17 +118,6 @@ bench_texts(bench *b)
 	measure(b, "one of 64 texts of 6 to 12 tokens", 64, run_texts);
 }
 
-static mm_isa
-isa_named(const char *name)
-{
-	for (int isa = MM_ISA_AUTO; isa <= MM_ISA_AVX512; isa++)
-	{
-		if (strcmp(mm_isa_name((mm_isa) isa), name) == 0)
-			return (mm_isa) isa;
-	}
-	return MM_ISA_AUTO;
-}
-
 static int
 read_picture(const char *path, bench *b)
 {
@@ -167,7 +139,7 @@ bench_model(bench *b)
 {
 	mm_error err;
 	mm_arena arena = {0};
-	double start = now();
+	double start = now_ms();
 	int side;
 
 	b->model = open_model(b);
@@ -179,10 +151,10 @@ bench_model(bench *b)
 	b->texts = 1;
 	fprintf(stdout, "%s, kernels %s, BLAS %s\n", mm_model_get_info(b->model)->architecture,
 			b->model->ops->name, mm_blas_description());
-	fprintf(stdout, "%-36s %8.2f ms\n", "opened, the first time", now() - start);
-	start = now();
+	fprintf(stdout, "%-36s %8.2f ms\n", "opened, the first time", now_ms() - start);
+	start = now_ms();
 	run_texts(b);
-	fprintf(stdout, "%-36s %8.2f ms\n", "first text (touches the weights)", now() - start);
+	fprintf(stdout, "%-36s %8.2f ms\n", "first text (touches the weights)", now_ms() - start);
 	measure(b, "model and session opened again", 1, run_open);
 
 	side = mm_model_get_info(b->model)->image_size;

@@ -8,20 +8,8 @@
  */
 #include "golden.h"
 
-#include <math.h>
-
-#include "ops.h"
+#include "layers.h"
 #include "testing.h"
-
-/* Reproducible values in [-1, 1). */
-static uint32_t seed;
-
-static float
-value(void)
-{
-	seed = seed * 1664525 + 1013904223;
-	return (float) ((int32_t) (seed >> 8) - (1 << 23)) / (1 << 23);
-}
 
 static float *
 values(size_t n)
@@ -30,7 +18,7 @@ values(size_t n)
 
 	assert_non_null(x);
 	for (size_t i = 0; i < n; i++)
-		x[i] = value();
+		x[i] = layer_value();
 	return x;
 }
 
@@ -40,43 +28,15 @@ ops_of(void **state)
 	mm_isa isa = *(const mm_isa *) *state;
 
 	test_need_isa(isa);
-	seed = 1;
+	layer_seed = 1;
 	return mm_ops_for(isa);
-}
-
-static double
-activated(double x, mm_activation act)
-{
-	switch (act)
-	{
-		case MM_ACT_RELU6:
-			return x < 0 ? 0 : x > 6 ? 6 : x;
-		case MM_ACT_GELU:
-			return 0.5 * x * (1 + erf(x / sqrt(2)));
-		default:
-			return x;
-	}
-}
-
-static float *
-pack(int n, int k, const float *w)
-{
-	float *packed = values((size_t) mm_padded(n) * k);
-
-	for (int o = 0; o < mm_padded(n); o++)
-	{
-		for (int i = 0; i < k; i++)
-			packed[((size_t) (o / MM_PANEL) * k + i) * MM_PANEL + o % MM_PANEL] =
-				o < n ? w[o * k + i] : 0;
-	}
-	return packed;
 }
 
 static void
 check_linear(const mm_ops *ops, int m, int n, int k, mm_activation act, bool with_residual)
 {
 	int lda = k + 3, ldc = mm_padded(n) + 16;
-	float *a = values((size_t) m * lda), *w = values((size_t) n * k), *packed = pack(n, k, w);
+	float *a = values((size_t) m * lda), *w = values((size_t) n * k), *packed = layer_pack(n, k, w);
 	float *bias = values(mm_padded(n)), *residual = values((size_t) m * ldc);
 	float *c = values((size_t) m * ldc), *one = values(ldc);
 	mm_linear_args args = {.m = m,
@@ -103,7 +63,7 @@ check_linear(const mm_ops *ops, int m, int n, int k, mm_activation act, bool wit
 				sum += (double) a[i * lda + j] * w[o * k + j];
 				scale += fabs((double) a[i * lda + j] * w[o * k + j]);
 			}
-			sum = activated(sum, act) + (with_residual ? residual[i * ldc + o] : 0);
+			sum = layer_activated(sum, act) + (with_residual ? residual[i * ldc + o] : 0);
 			if (!(fabs(c[i * ldc + o] - sum) <= 1e-6 * scale))
 				fail_msg("linear %d x %d x %d, act %d: [%d][%d] is %g, not %g", m, n, k, act, i, o,
 						 c[i * ldc + o], sum);
@@ -194,7 +154,7 @@ check_depthwise(const mm_ops *ops, int height, int width, int channels, int kern
 						   w[(ky * kernel + kx) * channels + c];
 			}
 		}
-		sum = activated(sum, MM_ACT_RELU6);
+		sum = layer_activated(sum, MM_ACT_RELU6);
 		if (!(fabs(out[i] - sum) <= 1e-5))
 			fail_msg("depthwise %d x %d x %d, k%d s%d: [%d][%d][%d] is %g, not %g", height, width,
 					 channels, kernel, stride, y, x, c, out[i], sum);
@@ -304,7 +264,7 @@ static void
 gemm(void **state)
 {
 	(void) state;
-	seed = 7;
+	layer_seed = 7;
 	for (int m = 1; m < 20; m += 6)
 	{
 		for (int n = 1; n < 20; n += 5)

@@ -58,7 +58,7 @@ mm_groups(int k)
  */
 typedef struct mm_packed_rows
 {
-	void *q;               /* uint8_t or uint16_t: m x ld, zeroed beyond k */
+	void *q;               /* m x ld, room for uint16_t; beyond k what adds nothing */
 	int ld;                /* elements; k rounded up to a multiple of 4 */
 	float *scale, *offset; /* m x groups */
 	int32_t *start;        /* m x groups, of int8: see ops_int8.c */

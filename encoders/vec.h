@@ -291,31 +291,21 @@ end_block(const mm_linear_args *g, vec acc[ROWS][PANELS * PANEL_VECTORS], const 
 		block(g, &at, rows, panels);                                                               \
 		break;
 
-#if ROWS == 8
-#define ROW_CASES(block, panels)                                                                   \
+/* each has those of fewer rows; 1 is the default */
+#define ROW_CASES_2(block, panels) ROW_CASE(block, 2, panels)
+#define ROW_CASES_5(block, panels)                                                                 \
+	ROW_CASE(block, 5, panels)                                                                     \
+	ROW_CASE(block, 4, panels)                                                                     \
+	ROW_CASE(block, 3, panels)                                                                     \
+	ROW_CASES_2(block, panels)
+#define ROW_CASES_6(block, panels)                                                                 \
+	ROW_CASE(block, 6, panels)                                                                     \
+	ROW_CASES_5(block, panels)
+#define ROW_CASES_8(block, panels)                                                                 \
 	ROW_CASE(block, 8, panels)                                                                     \
 	ROW_CASE(block, 7, panels)                                                                     \
-	ROW_CASE(block, 6, panels)                                                                     \
-	ROW_CASE(block, 5, panels)                                                                     \
-	ROW_CASE(block, 4, panels)                                                                     \
-	ROW_CASE(block, 3, panels)                                                                     \
-	ROW_CASE(block, 2, panels)
-#elif ROWS == 5
-#define ROW_CASES(block, panels)                                                                   \
-	ROW_CASE(block, 5, panels)                                                                     \
-	ROW_CASE(block, 4, panels)                                                                     \
-	ROW_CASE(block, 3, panels)                                                                     \
-	ROW_CASE(block, 2, panels)
-#elif ROWS == 6
-#define ROW_CASES(block, panels)                                                                   \
-	ROW_CASE(block, 6, panels)                                                                     \
-	ROW_CASE(block, 5, panels)                                                                     \
-	ROW_CASE(block, 4, panels)                                                                     \
-	ROW_CASE(block, 3, panels)                                                                     \
-	ROW_CASE(block, 2, panels)
-#else
-#define ROW_CASES(block, panels) ROW_CASE(block, 2, panels)
-#endif
+	ROW_CASES_6(block, panels)
+#define ROW_CASES CONCAT(ROW_CASES_, ROWS)
 
 #define ROWS_FUNCTION(name, block, panels, span)                                                   \
 	static void name(const mm_linear_args *g, int first, int m, int panel)                         \

@@ -87,6 +87,20 @@ $(FAISS_TEST): tests/unit/test_kmeans.c $(FAISS_OBJS)
 	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -o $@ $< $(FAISS_OBJS) \
 		-lcmocka $(FAISS_LIBS) -lopenblas -lm -lpthread
 
+# The light library with failure points (extension/failpoint.h), for the tests of
+# crashes alone; it checks assertions where it differs.
+FAILPOINT_DIR = build/failpoints
+FAILPOINT_SRCS := $(shell grep -l 'failpoint\.h"' extension/*.c extension/*/*.c)
+FAILPOINT_OBJS = $(FAILPOINT_SRCS:%.c=$(FAILPOINT_DIR)/%.o)
+.PHONY: failpoints
+failpoints: $(FAILPOINT_DIR)/mmodal.so
+$(FAILPOINT_OBJS): $(FAILPOINT_DIR)/%.o: %.c $(wildcard extension/*.h extension/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -DMMODAL_FAILPOINTS -DUSE_ASSERT_CHECKING=1 -c -o $@ $<
+$(FAILPOINT_DIR)/mmodal.so: $(FAILPOINT_OBJS) $(OBJS)
+	$(CC) $(CFLAGS) -shared -o $@ $(FAILPOINT_OBJS) \
+		$(filter-out $(FAILPOINT_SRCS:%.c=%.o),$(OBJS)) $(LDFLAGS) $(SHLIB_LINK)
+
 # Models are put in place by rename: backends map them, and a file changed in
 # place under a mapping would kill them.
 install: install-compute install-models

@@ -14,6 +14,7 @@
 
 #include "compat.h"
 #include "distance/distance.h"
+#include "failpoint.h"
 #include "guc.h"
 
 int mm_guc_simd = MM_SIMD_AUTO;
@@ -285,5 +286,6 @@ mm_guc_init(void)
 {
 	for (size_t i = 0; i < lengthof(settings); i++)
 		define_setting(&settings[i]);
+	mm_failpoint_init();
 	mm_reserve_guc_prefix("mmodal");
 }

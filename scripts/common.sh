@@ -55,6 +55,7 @@ find_run_dir
 # The server's tree relocates: a copy that keeps the relative places of its
 # three directories finds its own libraries and share files.
 pg_prefix=$run_dir/pg
+failpoints_prefix=$run_dir/pg-failpoints
 common_prefix()
 {
 	printf '%s\n%s\n' "$1" "$2" | sed -e 'N;s|^\(.*/\).*\n\1.*$|\1|'

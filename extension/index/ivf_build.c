@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 #include "ivf_calibrate.h"
 #include "ivf_train.h"
@@ -155,6 +156,10 @@ write_fixed_page(Relation index, ForkNumber fork, BlockNumber block, IvfPageKind
 		log_newpage_buffer(buffer, true);
 	END_CRIT_SECTION();
 	UnlockReleaseBuffer(buffer);
+	if (fork == INIT_FORKNUM)
+		mm_failpoint(init_fork);
+	else
+		mm_failpoint(build_fixed);
 }
 
 static void
@@ -490,6 +495,7 @@ write_side(IvfBuild *build, int side)
 		if (BufferIsValid(last))
 			UnlockReleaseBuffer(last);
 		last = buffer;
+		mm_failpoint(build_side);
 	}
 	if (BufferIsValid(last))
 		UnlockReleaseBuffer(last);
@@ -552,6 +558,7 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 	prepare_sort(build);
 	build_pages(build);
 
+	mm_failpoint(build_lists);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVF_PHASE_MEASURE);
 	if (build->meta.trained)
 	{
@@ -561,8 +568,10 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 						 sizeof(build->meta));
 		forget_state(index);
 	}
+	mm_failpoint(build_complete);
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+	mm_failpoint(build_logged);
 
 	MemoryContextSwitchTo(caller);
 	result = palloc(sizeof(IndexBuildResult));

@@ -14,6 +14,7 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 
 /*
@@ -111,6 +112,7 @@ ivf_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relatio
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf insert", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
+	mm_failpoint(insert_begin);
 	if (isnull[0])
 	{
 		IvfMeta meta = ivf_state(index)->meta;
@@ -119,6 +121,7 @@ ivf_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relatio
 	}
 	else
 		insert_value(index, heap, values[0], tid);
+	mm_failpoint(insert_appended);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return false;

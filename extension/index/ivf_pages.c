@@ -12,6 +12,7 @@
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 
 void
@@ -198,6 +199,7 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 			ivf_page_unexpected(index, expected_last);
 	}
 	new_buffer = ivf_new_buffer(index, heap);
+	mm_failpoint(extend_allocated);
 
 	xlog = GenericXLogStart(index);
 	entry = ivf_list_entry(GenericXLogRegisterBuffer(xlog, list_buffer, 0), list);
@@ -224,6 +226,7 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 	if (BufferIsValid(last_buffer))
 		UnlockReleaseBuffer(last_buffer);
 	UnlockReleaseBuffer(list_buffer);
+	mm_failpoint(extend_linked);
 	return true;
 }
 

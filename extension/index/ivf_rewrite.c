@@ -19,6 +19,7 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 #include "ivf_vacuum.h"
 
@@ -59,6 +60,7 @@ seal_tail(IvfVacuum *vacuum, uint32 list)
 		IvfPageGetHead(page)->flags |= IVF_SEALED;
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(buffer);
+		mm_failpoint(seal_tail);
 		return entry;
 	}
 }
@@ -134,7 +136,9 @@ ivf_rewrite_list(IvfVacuum *vacuum, uint32 list, uint32 generation)
 	ivf_packer_list(packer, list, &written);
 	ivf_walk_list(vacuum->index, vacuum->state, list, &sealed, copy_row, &copy);
 	ivf_packer_end(packer);
+	mm_failpoint(rewrite_copied);
 	swap_entry(vacuum, list, &sealed, &written);
+	mm_failpoint(rewrite_swapped);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -191,5 +195,6 @@ ivf_trim_side(IvfVacuum *vacuum, uint32 list)
 	stored->tail_first_seq = seq;
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
+	mm_failpoint(trim_side);
 	return true;
 }

@@ -22,6 +22,7 @@
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 #include "ivf_vacuum.h"
 
@@ -153,6 +154,7 @@ delete_on_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 		vacuum->stats->tuples_removed++;
 	}
 	GenericXLogFinish(xlog);
+	mm_failpoint(delete_page);
 }
 
 IndexBulkDeleteResult *
@@ -210,6 +212,7 @@ retire(IvfVacuum *vacuum, Buffer buffer)
 	head->retired = ReadNextFullTransactionId();
 	GenericXLogFinish(xlog);
 	vacuum->stats->pages_newly_deleted++;
+	mm_failpoint(retire_page);
 }
 
 static void
@@ -261,6 +264,7 @@ clean_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 		{
 			RecordFreeIndexPage(vacuum->index, block);
 			vacuum->stats->pages_free++;
+			mm_failpoint(free_page);
 		}
 	}
 	else if (!is_referred_to(vacuum, head))
@@ -299,6 +303,7 @@ store_dead_counts(IvfVacuum *vacuum)
 				Min(vacuum->count[list].dead, ivf_list_entry(page, list)->packed);
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(buffer);
+		mm_failpoint(count_dead);
 	}
 }
 
@@ -327,6 +332,7 @@ new_generation(IvfVacuum *vacuum)
 	generation = ++IvfPageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0))->generation;
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
+	mm_failpoint(new_generation);
 	return generation;
 }
 

@@ -163,7 +163,7 @@ test:
 	@$(MAKE) --no-print-directory -s checkpoints
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
-	@$(MAKE) --no-print-directory -s $(FAISS_TEST)
+	@$(MAKE) --no-print-directory -s $(FAISS_TEST) failpoints
 	@scripts/stage
 	@scripts/test
 

@@ -108,6 +108,9 @@ foreach my $round (1 .. $rounds)
 	$primary->wait_for_catchup($standby, 'replay', $primary->lsn('insert'));
 	same_answers($primary, $standby, "$name, standby");
 	check_index($standby, "$name, standby");
+	my ($rc, $stdout, $stderr) =
+	  $standby->psql('postgres', "SELECT * FROM mmodal_calibrate('t_idx', ARRAY[vec(1)])");
+	like($stderr, qr/cannot be calibrated during recovery/, "$name, standby: no calibration");
 
 	# Promoted in the middle of a load that the old primary does not survive.
 	@load = start_load($primary);

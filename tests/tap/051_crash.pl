@@ -87,7 +87,9 @@ sub change
 	}
 	# a HOT update: the index is not told
 	return ("UPDATE $table SET noise = noise + 1 WHERE $where", sub { }) if $kind eq 'touch';
-	return ("DELETE FROM $table WHERE $where",
+	# larger than others, so that tables do not grow for ever
+	$to = $from + int($writer->{next} / 8);
+	return ("DELETE FROM $table WHERE w = $w AND id BETWEEN $from AND $to",
 		sub { delete $_[0]{$_} foreach $from .. $to; });
 }
 

@@ -88,11 +88,19 @@ ivf_new_buffer(Relation index, Relation heap)
 	return ivf_extend(index, MAIN_FORKNUM);
 }
 
+/*
+ * Generic WAL and inserts write between these, so that nothing is taken on trust;
+ * a page in shared buffers may have been damaged after it was read, too.
+ */
 bool
 ivf_page_is_ours(Page page)
 {
-	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(IvfSpecial)) &&
-		   ((PageHeader) page)->pd_lower >= IVF_CONTENT_START;
+	const PageHeaderData *header = (const PageHeaderData *) page;
+
+	return header->pd_upper == IVF_CONTENT_START + IVF_PAGE_ROOM &&
+		   header->pd_special == IVF_CONTENT_START + IVF_PAGE_ROOM &&
+		   header->pd_lower >= IVF_CONTENT_START && header->pd_lower <= header->pd_upper &&
+		   header->pd_pagesize_version == (BLCKSZ | PG_PAGE_LAYOUT_VERSION);
 }
 
 bool

@@ -74,6 +74,21 @@ report(Fuzzer *fuzzer, const Variant *variant, const Mutation *mutation, const c
 	fflush(stdout);
 }
 
+/* After a crash: the variant is made anew, and so are those that a crash empties. */
+static void
+begin_again(Fuzzer *fuzzer, Variant *variant)
+{
+	server_connect(&fuzzer->server);
+	memory_before = 0;
+	for (int i = 0; i < nvariants; i++)
+	{
+		if (&variants[i] != variant && !variants[i].unlogged)
+			continue;
+		variant_make(&fuzzer->server, &variants[i]);
+		run_verify(fuzzer, &variants[i]);
+	}
+}
+
 /* Run one statement and look at its end.  False where the backend is gone. */
 static bool
 try(Fuzzer *fuzzer, Variant *variant, const Mutation *mutation, const char *sql, Reply *reply)
@@ -90,10 +105,7 @@ try(Fuzzer *fuzzer, Variant *variant, const Mutation *mutation, const char *sql,
 	if (fault != NO_FAULT)
 	{
 		report(fuzzer, variant, mutation, fault == CRASH ? "crash" : "hang", "", sql);
-		server_connect(&fuzzer->server);
-		variant_make(&fuzzer->server, variant);
-		memory_before = 0;
-		run_verify(fuzzer, variant);
+		begin_again(fuzzer, variant);
 		return false;
 	}
 	if (reply->outcome != ANSWER)

@@ -298,27 +298,103 @@ ivf_list_entry(Page page, uint32 list)
 	return (IvfList *) IvfPageGetContent(page) + list % IVF_LISTS_PER_PAGE;
 }
 
+static _Noreturn void
+entry_damaged(Relation index, const IvfMeta *meta, uint32 list)
+{
+	ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+					errmsg("index \"%s\" has a damaged entry of list %u at block %u",
+						   RelationGetRelationName(index), list, ivf_list_block(meta, list)),
+					errhint("Please REINDEX it.")));
+}
+
+/* Whether a chain of pages with these numbers can be: it has no more pages than there are. */
+static bool
+is_chain(Relation index, const IvfList *entry)
+{
+	uint32 more = entry->tail_last_seq - entry->tail_first_seq;
+
+	if (entry->tail_first == InvalidBlockNumber)
+		return entry->tail_last == InvalidBlockNumber;
+	return ivf_block_exists(index, entry->tail_first) &&
+		   ivf_block_exists(index, entry->tail_last) &&
+		   (more == 0) == (entry->tail_first == entry->tail_last) && ivf_block_exists(index, more);
+}
+
+/* Whether rows of packed parts, so many, have room in the index. */
+static bool
+has_room(Relation index, const IvfMeta *meta, uint64 rows)
+{
+	uint64 units = (rows + meta->unit_rows - 1) / meta->unit_rows;
+
+	return rows == 0 || (units <= MaxBlockNumber && ivf_block_exists(index, (BlockNumber) units));
+}
+
+/*
+ * All that is done by an entry is bounded by what is checked here: arrays are
+ * made as large as it tells, and loops run as often.
+ */
+static void
+check_entry(Relation index, const IvfMeta *meta, uint32 list, const IvfList *entry)
+{
+	bool good = is_chain(index, entry) && entry->dead <= entry->packed && !(entry->radius < 0);
+
+	if (entry->packed > 0)
+		good = good && list < meta->lists && ivf_block_exists(index, entry->first_block) &&
+			   entry->first_row < meta->unit_rows &&
+			   has_room(index, meta, (uint64) entry->first_row + entry->packed);
+	if (unlikely(!good))
+		entry_damaged(index, meta, list);
+}
+
+Buffer
+ivf_lock_list_page(Relation index, const IvfMeta *meta, uint32 list, int mode)
+{
+	uint32 first = list / IVF_LISTS_PER_PAGE * IVF_LISTS_PER_PAGE;
+	BlockNumber block = ivf_list_block(meta, list);
+	Buffer buffer = ivf_lock_page(index, block, IVF_LIST, list, 0, mode);
+	const IvfHead *head = IvfPageGetHead(BufferGetPage(buffer));
+
+	/* What it serves tells how many lists there are: as many as the metapage has it. */
+	if (head->first_list != first ||
+		head->last_list != Min(first + IVF_LISTS_PER_PAGE, meta->lists + IVF_SIDE_LISTS) - 1)
+	{
+		UnlockReleaseBuffer(buffer);
+		ivf_page_unexpected(index, block);
+	}
+	return buffer;
+}
+
 void
 ivf_read_lists(Relation index, const IvfMeta *meta, IvfList *lists)
 {
 	uint32 total = meta->lists + IVF_SIDE_LISTS;
+	uint64 packed = 0;
 
 	for (uint32 list = 0; list < total; list += IVF_LISTS_PER_PAGE)
 	{
-		Buffer buffer = ivf_read_page(index, ivf_list_block(meta, list), IVF_LIST, list, 0);
+		Buffer buffer = ivf_lock_list_page(index, meta, list, BUFFER_LOCK_SHARE);
 
 		memcpy(lists + list, ivf_list_entry(BufferGetPage(buffer), list),
 			   Min(total - list, IVF_LISTS_PER_PAGE) * sizeof(IvfList));
 		UnlockReleaseBuffer(buffer);
 	}
+	for (uint32 list = 0; list < total; list++)
+	{
+		check_entry(index, meta, list, &lists[list]);
+		packed += lists[list].packed;
+	}
+	/* Entries are of moments that lie apart: pages may have changed hands meanwhile. */
+	if (!has_room(index, meta, packed / 2))
+		entry_damaged(index, meta, 0);
 }
 
 IvfList
 ivf_read_list(Relation index, const IvfMeta *meta, uint32 list)
 {
-	Buffer buffer = ivf_read_page(index, ivf_list_block(meta, list), IVF_LIST, list, 0);
+	Buffer buffer = ivf_lock_list_page(index, meta, list, BUFFER_LOCK_SHARE);
 	IvfList entry = *ivf_list_entry(BufferGetPage(buffer), list);
 
 	UnlockReleaseBuffer(buffer);
+	check_entry(index, meta, list, &entry);
 	return entry;
 }

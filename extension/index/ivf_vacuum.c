@@ -290,8 +290,8 @@ store_dead_counts(IvfVacuum *vacuum)
 			differ |= vacuum->lists[list].dead != vacuum->count[list].dead;
 		if (!differ)
 			continue;
-		buffer = ReadBuffer(vacuum->index, ivf_list_block(&vacuum->state->meta, first));
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		buffer =
+			ivf_lock_list_page(vacuum->index, &vacuum->state->meta, first, BUFFER_LOCK_EXCLUSIVE);
 		xlog = GenericXLogStart(vacuum->index);
 		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
 		for (uint32 list = first; list < end; list++)
@@ -318,11 +318,11 @@ wants_rewrite(const IvfVacuum *vacuum, uint32 list)
 static uint32
 new_generation(IvfVacuum *vacuum)
 {
-	Buffer buffer = ReadBuffer(vacuum->index, IVF_METAPAGE_BLKNO);
+	Buffer buffer =
+		ivf_lock_page(vacuum->index, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *xlog;
 	uint32 generation;
 
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
 	generation = ++IvfPageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0))->generation;
 	GenericXLogFinish(xlog);

@@ -307,6 +307,13 @@ ivf_tail_most(const IvfState *state, const IvfList *entry)
 	return (entry->tail_last_seq - entry->tail_first_seq + 1) * state->layout.rows_per_tail;
 }
 
+/* Whether a chain has ended before the page with number seq, and the entry knows of that or later ones. */
+static inline bool
+ivf_chain_is_cut(const IvfList *entry, uint32 seq)
+{
+	return entry->tail_first != InvalidBlockNumber && (int32) (entry->tail_last_seq - seq) >= 0;
+}
+
 /* Rows of a side page. */
 static inline int
 ivf_side_rows(Page page)

@@ -71,14 +71,16 @@ walk_packed(Walk *walk, const IvfList *entry)
 	walk->generation = entry->generation;
 	while (left > 0)
 	{
+		uint32 rows;
 		int count;
 
 		CHECK_FOR_INTERRUPTS();
 		copy_page(walk, &walk->scan, block, IVF_SCAN, entry->generation);
-		count = (int) Min(((IvfUnit *) IvfPageGetContent(walk->scan.data))->rows,
-						  walk->state->meta.unit_rows) -
-				first;
-		if (count <= 0)
+		rows = Min(((IvfUnit *) IvfPageGetContent(walk->scan.data))->rows,
+				   walk->state->meta.unit_rows);
+		count = (int) rows - first;
+		/* Where a list goes on in another unit, this one is full: so a circle of units ends. */
+		if (count <= 0 || ((uint32) count < left && rows < walk->state->meta.unit_rows))
 			ivf_page_unexpected(walk->index, block);
 		count = (int) Min((uint32) count, left);
 		walk_unit(walk, block, first, count);
@@ -92,7 +94,9 @@ static void
 walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 {
 	BlockNumber block = entry->tail_first;
+	BlockNumber last = block;
 	uint32 seq = entry->tail_first_seq;
+	uint32 row_bytes = kind == IVF_TAIL ? walk->state->meta.row_bytes : sizeof(IvfSide);
 
 	for (; block != InvalidBlockNumber; seq++)
 	{
@@ -102,6 +106,8 @@ walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 		CHECK_FOR_INTERRUPTS();
 		copy_page(walk, &walk->scan, block, kind, seq);
 		rows = kind == IVF_TAIL ? ivf_tail_rows(walk->state, page) : ivf_side_rows(page);
+		if (rows * row_bytes != ((PageHeader) page)->pd_lower - IVF_CONTENT_START)
+			ivf_page_unexpected(walk->index, block);
 		for (int i = 0; i < rows; i++)
 		{
 			if (kind == IVF_TAIL)
@@ -112,10 +118,13 @@ walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 				walk->visit(walk->row, block, walk->arg);
 			}
 		}
+		last = block;
 		if (block == entry->tail_last)
-			break;
+			return;
 		block = IvfPageGetHead(page)->next;
 	}
+	if (ivf_chain_is_cut(entry, seq))
+		ivf_page_unexpected(walk->index, last);
 }
 
 void

@@ -100,6 +100,7 @@ typedef struct Variant
 	uint64 exact; /* digest of an exact scan */
 	int exact_rows;
 	uint64 searched; /* of one at the recall that is the default */
+	char table_size[64];
 } Variant;
 
 extern Variant variants[];

@@ -382,5 +382,12 @@ run_verify(Fuzzer *fuzzer, Variant *variant)
 		return;
 	if (variant->searched == 0)
 		variant->searched = reply.digest;
+	snprintf(sql, sizeof(sql), "SELECT pg_relation_size('%s')", variant->name);
+	if (!try(fuzzer, variant, NULL, sql, &reply))
+		return;
+	if (variant->table_size[0] == '\0')
+		memcpy(variant->table_size, reply.first, sizeof(variant->table_size));
+	if (strcmp(variant->table_size, reply.first) != 0)
+		report(fuzzer, variant, NULL, "table changed", reply.first, sql);
 	fuzzer->tally.restored++;
 }

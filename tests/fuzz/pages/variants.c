@@ -135,6 +135,7 @@ variant_make(Server *server, Variant *variant)
 		add_rows(server, variant, variant->rows + 1, variant->rows + variant->tail);
 	if (variant->churn)
 		churn(server, variant);
+	variant->table_size[0] = '\0';
 	snprintf(sql, sizeof(sql), "ANALYZE %s", variant->name);
 	PQclear(server_must(server, sql));
 	load_query(server, variant);

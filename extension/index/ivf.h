@@ -171,6 +171,15 @@ extern MmMetric ivf_metric(Relation index);
 /* Compute layout and strides of a metapage whose dims, elem, metric and codec are set. */
 extern void ivf_meta_layout(IvfMeta *meta);
 
+/* The checksum that the metapage has of what never changes. */
+extern uint32 ivf_state_checksum(const IvfState *state);
+
+/* Set where the fixed pages lie: they follow the metapage. */
+extern void ivf_place_fixed_pages(IvfMeta *meta, const IvfLayout *layout);
+
+/* Dimensions and elements of the index's column, from its type modifier; dims -1: none. */
+extern int ivf_column(Relation index, uint32 *elem);
+
 /* The state, cached with the relation: valid until the next lock is taken. */
 extern const IvfState *ivf_state(Relation index);
 

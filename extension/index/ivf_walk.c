@@ -32,6 +32,24 @@ copy_page(Walk *walk, PGAlignedBlock *out, BlockNumber block, IvfPageKind kind, 
 
 	memcpy(out->data, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
+	/* Entries that are walked are those in force: none leads to a page that is given up. */
+	if (IvfPageGetHead(out->data)->flags & IVF_RETIRED)
+		ivf_page_unexpected(walk->index, block);
+}
+
+/* That a row of the unit belongs to the list, as its page has it. */
+static void
+check_row_list(const Walk *walk, BlockNumber block, int row)
+{
+	const IvfMeta *meta = &walk->state->meta;
+	uint32 list;
+
+	if (meta->unit_code_rows)
+		ivf_page_tid(walk->state, (Page) walk->code.data, row % (int) meta->unit_code_rows, &list);
+	else
+		ivf_page_tid(walk->state, (Page) walk->scan.data, row, &list);
+	if (list != walk->list)
+		ivf_page_unexpected(walk->index, block);
 }
 
 /* Rows first .. first + count - 1 of the unit whose scan page was copied. */
@@ -55,6 +73,7 @@ walk_unit(Walk *walk, BlockNumber block, int first, int count)
 			refine_page = i / (int) meta->unit_refine_rows;
 			copy_page(walk, &walk->refine, unit->refine[refine_page], IVF_REFINE, walk->generation);
 		}
+		check_row_list(walk, code_page >= 0 ? unit->code[code_page] : block, i);
 		ivf_unpack_row(walk->state, walk->scan.data, i, walk->code.data, walk->refine.data,
 					   walk->row);
 		walk->visit(walk->row, code_page >= 0 ? unit->code[code_page] : block, walk->arg);

@@ -3,7 +3,7 @@
  *		fuzz-pages: damages the pages of indexes until the time is up.
  *
  *	fuzz_pages CONNINFO --seconds N | --runs N [--seed S] [--first RUN] [--variant NAME] [--verbose]
- *	fuzz_pages CONNINFO --cases FILE [--verbose]
+ *	fuzz_pages CONNINFO --cases FILE [--verbose]	kept cases; before the others where both are asked for
  *
  * Exits 0 where nothing was found, 1 where something was, 2 where it could not work.
  */
@@ -108,7 +108,7 @@ parse_options(int argc, char **argv, Fuzzer *fuzzer, Options *options)
 	if (optind != argc - 1)
 		usage();
 	fuzzer->server.conninfo = argv[optind];
-	if (options->seconds == 0 && options->runs == 0)
+	if (options->seconds == 0 && options->runs == 0 && options->cases == NULL)
 		options->seconds = 30;
 }
 
@@ -189,6 +189,7 @@ replay(Fuzzer *fuzzer, const char *path)
 		}
 	}
 	fclose(file);
+	fuzzer->everything = false;
 }
 
 static void
@@ -228,7 +229,7 @@ main(int argc, char **argv)
 	make_variants(&fuzzer, &options);
 	if (options.cases)
 		replay(&fuzzer, options.cases);
-	else
+	if (options.seconds > 0 || options.runs > 0)
 		fuzz(&fuzzer, &options);
 	print_tally(&fuzzer.tally);
 	PQfinish(fuzzer.server.conn);

@@ -2,7 +2,7 @@
  * main.c
  *		fuzz-pages: damages the pages of indexes until the time is up.
  *
- *	fuzz_pages CONNINFO --seconds N | --runs N [--seed S] [--first RUN] [--variant NAME] [--verbose]
+ *	fuzz_pages CONNINFO --seconds N | --runs N [--seed S] [--first RUN] [--variant NAME] [--go-on] [--verbose]
  *	fuzz_pages CONNINFO --cases FILE [--verbose]	kept cases; before the others where both are asked for
  *
  * Exits 0 where nothing was found, 1 where something was, 2 where it could not work.
@@ -24,6 +24,7 @@ typedef struct Options
 	uint64 first;
 	const char *variant;
 	const char *cases;
+	bool go_on; /* however much is found */
 } Options;
 
 static const char setup_sql[] =
@@ -36,7 +37,7 @@ static const char setup_sql[] =
 	"'$libdir/test_pages';"
 	"CREATE OR REPLACE FUNCTION test_save(regclass) RETURNS int LANGUAGE c STRICT AS "
 	"'$libdir/test_pages';"
-	"CREATE OR REPLACE FUNCTION test_restore(regclass) RETURNS int LANGUAGE c STRICT AS "
+	"CREATE OR REPLACE FUNCTION test_restore(regclass) RETURNS bigint LANGUAGE c STRICT AS "
 	"'$libdir/test_pages';"
 	"CREATE OR REPLACE FUNCTION test_insert(regclass, tid, embedding) RETURNS void LANGUAGE c AS "
 	"'$libdir/test_pages';"
@@ -61,18 +62,22 @@ static void
 usage(void)
 {
 	fprintf(stderr, "usage: fuzz_pages CONNINFO [--seconds N] [--runs N] [--seed S] [--first RUN]"
-					" [--variant NAME] [--cases FILE] [--verbose]\n");
+					" [--variant NAME] [--cases FILE] [--go-on] [--verbose]\n");
 	exit(2);
 }
 
 static void
 parse_options(int argc, char **argv, Fuzzer *fuzzer, Options *options)
 {
-	static const struct option names[] = {
-		{"seconds", required_argument, NULL, 's'}, {"runs", required_argument, NULL, 'r'},
-		{"seed", required_argument, NULL, 'S'},    {"first", required_argument, NULL, 'f'},
-		{"variant", required_argument, NULL, 'v'}, {"cases", required_argument, NULL, 'c'},
-		{"verbose", no_argument, NULL, 'V'},       {NULL, 0, NULL, 0}};
+	static const struct option names[] = {{"seconds", required_argument, NULL, 's'},
+										  {"runs", required_argument, NULL, 'r'},
+										  {"seed", required_argument, NULL, 'S'},
+										  {"first", required_argument, NULL, 'f'},
+										  {"variant", required_argument, NULL, 'v'},
+										  {"cases", required_argument, NULL, 'c'},
+										  {"verbose", no_argument, NULL, 'V'},
+										  {"go-on", no_argument, NULL, 'g'},
+										  {NULL, 0, NULL, 0}};
 	int c;
 
 	options->seed = seed_of_clock();
@@ -97,6 +102,9 @@ parse_options(int argc, char **argv, Fuzzer *fuzzer, Options *options)
 				break;
 			case 'c':
 				options->cases = optarg;
+				break;
+			case 'g':
+				options->go_on = true;
 				break;
 			case 'V':
 				fuzzer->verbose = true;
@@ -141,10 +149,12 @@ fuzz(Fuzzer *fuzzer, const Options *options)
 
 	printf("seed %llu\n", (unsigned long long) options->seed);
 	fflush(stdout);
-	for (uint64 run = options->first; fuzzer->tally.findings < ENOUGH_FINDINGS; run++)
+	for (uint64 run = options->first;; run++)
 	{
 		Variant *variant;
 
+		if (fuzzer->tally.findings >= ENOUGH_FINDINGS && !options->go_on)
+			break;
 		if (options->runs > 0 ? run >= options->first + options->runs : time(NULL) >= end)
 			break;
 		/* Each run has numbers of its own, so that it can be repeated alone. */

@@ -20,7 +20,7 @@ static struct
 static int nerrors;
 
 /* The most memory that the backend had had, at its best run so far; 0: not known. */
-static int memory_before;
+static long memory_before;
 
 /* Count an error by its words; numbers in it are all alike. */
 static void
@@ -150,14 +150,15 @@ restore(Fuzzer *fuzzer, Variant *variant, const Mutation *mutation)
 {
 	char sql[200];
 	Reply reply;
-	int memory;
+	long memory;
 
 	snprintf(sql, sizeof(sql), "SELECT test_restore('%s_idx')", variant->name);
 	if (!try(fuzzer, variant, mutation, sql, &reply))
 		return;
-	memory = atoi(reply.first);
+	memory = atol(reply.first);
 	if (memory_before > 0 && memory > memory_before + MUCH_MEMORY)
 		report(fuzzer, variant, mutation, "memory", reply.first, sql);
+	/* The first runs load what a backend keeps. */
 	if (memory_before == 0 || memory > memory_before)
 		memory_before = memory;
 }

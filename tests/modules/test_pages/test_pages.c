@@ -153,8 +153,31 @@ test_save(PG_FUNCTION_ARGS)
 }
 
 /*
- * test_restore(regclass) -> int: put the index back as it was saved, and tell the
- * most memory that this backend has had resident, in kB.
+ * The most memory that this process has had, in kB: what it asked for where the
+ * system tells, else what it touched.
+ */
+static long
+most_memory(void)
+{
+	FILE *file = AllocateFile("/proc/self/status", "r");
+	char line[256];
+	long most = 0;
+	struct rusage usage;
+
+	while (file && fgets(line, sizeof(line), file))
+	{
+		if (sscanf(line, "VmPeak: %ld", &most) == 1)
+			break;
+	}
+	if (file)
+		FreeFile(file);
+	getrusage(RUSAGE_SELF, &usage);
+	return most > 0 ? most : usage.ru_maxrss;
+}
+
+/*
+ * test_restore(regclass) -> bigint: put the index back as it was saved, and tell
+ * the most memory that this backend has had, in kB.
  */
 Datum
 test_restore(PG_FUNCTION_ARGS)
@@ -163,7 +186,6 @@ test_restore(PG_FUNCTION_ARGS)
 	FILE *file = open_saved(PG_GETARG_OID(0), PG_BINARY_R);
 	BlockNumber block = 0;
 	PGAlignedBlock page;
-	struct rusage usage;
 
 	for (; fread(page.data, BLCKSZ, 1, file) == 1; block++)
 	{
@@ -180,8 +202,7 @@ test_restore(PG_FUNCTION_ARGS)
 	if (RelationGetNumberOfBlocks(index) > block)
 		RelationTruncate(index, block);
 	close_index(index);
-	getrusage(RUSAGE_SELF, &usage);
-	PG_RETURN_INT32((int32) usage.ru_maxrss);
+	PG_RETURN_INT64(most_memory());
 }
 
 /*

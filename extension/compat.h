@@ -97,8 +97,10 @@ mm_reserve_guc_prefix(const char *prefix)
 /* The table of an index being vacuumed, or NULL: IndexVacuumInfo has it from PostgreSQL 16. */
 #if PG_VERSION_NUM >= 160000
 #define mm_vacuum_heap(info) ((info)->heaprel)
+#define mm_vacuum_set_heap(info, heap) ((info)->heaprel = (heap))
 #else
 #define mm_vacuum_heap(info) NULL
+#define mm_vacuum_set_heap(info, heap) ((void) (heap))
 #endif
 
 /* Pin a block if it still is in the buffer where it was; include storage/bufmgr.h before. */

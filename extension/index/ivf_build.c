@@ -75,12 +75,11 @@ typedef struct IvfBuild
 	int64 max_side[IVF_SIDE_LISTS];
 } IvfBuild;
 
-/* Dimensions and elements of the column, from its type modifier. */
+/* Dimensions and elements of the column. */
 static void
 set_column(IvfMeta *meta, Relation index)
 {
-	int32 typmod = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
-	int dims = embedding_typmod_dims(typmod);
+	int dims = ivf_column(index, &meta->elem);
 
 	if (dims < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -88,7 +87,6 @@ set_column(IvfMeta *meta, Relation index)
 						errhint("Declare it as embedding(dimensions), or index an expression such "
 								"as (e::embedding(512)).")));
 	meta->dims = (uint32) dims;
-	meta->elem = (uint32) embedding_typmod_elem(typmod);
 }
 
 /* A metapage for an index, without what training finds. */
@@ -108,19 +106,6 @@ init_meta(IvfMeta *meta, Relation index)
 	meta->generation = BUILD_GENERATION;
 	set_column(meta, index);
 	ivf_meta_layout(meta);
-}
-
-/* Set where the fixed pages lie: they follow the metapage. */
-static void
-place_fixed_pages(IvfMeta *meta, const IvfState *state)
-{
-	uint32 mean_pages = (meta->dims + IVF_MEAN_PER_PAGE - 1) / IVF_MEAN_PER_PAGE;
-	uint32 centre_pages =
-		(meta->lists + state->layout.centres_per_page - 1) / state->layout.centres_per_page;
-
-	meta->mean_start = IVF_METAPAGE_BLKNO + 1;
-	meta->centre_start = meta->mean_start + mean_pages;
-	meta->list_start = meta->centre_start + centre_pages;
 }
 
 /* The buffer of a fixed page, zeroed and locked; made new where the fork ends before it. */
@@ -187,6 +172,15 @@ write_centres(Relation index, ForkNumber fork, const IvfState *state)
 	}
 }
 
+static void
+write_metapage(Relation index, ForkNumber fork, const IvfState *state)
+{
+	IvfMeta meta = state->meta;
+
+	meta.checksum = ivf_state_checksum(state);
+	write_fixed_page(index, fork, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, &meta, sizeof(meta));
+}
+
 /* Write metapage, mean, centres and lists. */
 static void
 write_fixed_pages(Relation index, ForkNumber fork, const IvfState *state, const IvfList *lists)
@@ -195,7 +189,7 @@ write_fixed_pages(Relation index, ForkNumber fork, const IvfState *state, const 
 	uint32 total = meta->lists + IVF_SIDE_LISTS;
 	uint32 done;
 
-	write_fixed_page(index, fork, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, meta, sizeof(*meta));
+	write_metapage(index, fork, state);
 	for (done = 0; done < meta->dims; done += IVF_MEAN_PER_PAGE)
 		write_fixed_page(index, fork, meta->mean_start + done / IVF_MEAN_PER_PAGE, IVF_MEAN, 0, 0,
 						 state->mean + done,
@@ -515,7 +509,7 @@ static void
 build_pages(IvfBuild *build)
 {
 	forget_state(build->index);
-	place_fixed_pages(&build->meta, build->state);
+	ivf_place_fixed_pages(&build->meta, &build->state->layout);
 	build->state->meta = build->meta;
 	build->lists = empty_lists(&build->meta);
 	write_fixed_pages(build->index, MAIN_FORKNUM, build->state, build->lists);
@@ -564,8 +558,7 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 	{
 		ivf_calibrate_build(index, calibration, &build->meta);
 		build->state->meta = build->meta;
-		write_fixed_page(index, MAIN_FORKNUM, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, &build->meta,
-						 sizeof(build->meta));
+		write_metapage(index, MAIN_FORKNUM, build->state);
 		forget_state(index);
 	}
 	mm_failpoint(build_complete);
@@ -592,6 +585,6 @@ ivf_buildempty(Relation index)
 
 	init_meta(&meta, index);
 	state = ivf_state_make(&meta, NULL, NULL, NULL);
-	place_fixed_pages(&state->meta, state);
+	ivf_place_fixed_pages(&state->meta, &state->layout);
 	write_fixed_pages(index, INIT_FORKNUM, state, empty_lists(&state->meta));
 }

@@ -32,8 +32,9 @@ append_to_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list,
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	/* Vacuum may have sealed or even recycled it since the entry was read. */
-	fits = ivf_page_is(page, kind, list, seq) && IvfPageGetHead(page)->next == InvalidBlockNumber &&
-		   IvfPageGetHead(page)->flags == 0 &&
+	fits = ivf_page_is(page, kind, list, seq) &&
+		   (((PageHeader) page)->pd_lower - IVF_CONTENT_START) % size == 0 &&
+		   IvfPageGetHead(page)->next == InvalidBlockNumber && IvfPageGetHead(page)->flags == 0 &&
 		   ((PageHeader) page)->pd_lower + size <= ((PageHeader) page)->pd_upper;
 	if (fits)
 	{

@@ -88,11 +88,11 @@ copy_row(const IvfRow *row, BlockNumber block, void *arg)
 static void
 swap_entry(IvfVacuum *vacuum, uint32 list, const IvfList *sealed, const IvfList *written)
 {
-	Buffer buffer = ReadBuffer(vacuum->index, ivf_list_block(&vacuum->state->meta, list));
+	Buffer buffer =
+		ivf_lock_list_page(vacuum->index, &vacuum->state->meta, list, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *xlog;
 	IvfList *entry;
 
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
 	entry = ivf_list_entry(GenericXLogRegisterBuffer(xlog, buffer, 0), list);
 	entry->first_block = written->first_block;
@@ -187,8 +187,7 @@ ivf_trim_side(IvfVacuum *vacuum, uint32 list)
 		return false;
 
 	/* Inserts change the chain's end alone, once it has a beginning. */
-	buffer = ReadBuffer(vacuum->index, ivf_list_block(meta, list));
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	buffer = ivf_lock_list_page(vacuum->index, meta, list, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
 	stored = ivf_list_entry(GenericXLogRegisterBuffer(xlog, buffer, 0), list);
 	stored->tail_first = block;

@@ -338,7 +338,13 @@ next_side_page(IvfSearch *search, uint32 list)
 	Page page;
 
 	if (search->side_block == InvalidBlockNumber)
+	{
+		const IvfList *entry = &search->lists[list];
+
+		if (ivf_chain_is_cut(entry, search->side_seq))
+			ivf_page_unexpected(search->index, entry->tail_last);
 		return false;
+	}
 	buffer = ivf_read_page(search->index, search->side_block, IVF_SIDE, list, search->side_seq);
 	page = BufferGetPage(buffer);
 	if (search->side == NULL)

@@ -133,6 +133,28 @@ orientation_of(const struct jpeg_decompress_struct *cinfo)
 	return 1;
 }
 
+/*
+ * The pixels, and of a picture in several scans the coefficients of all of its
+ * blocks.  Markers that are kept are copies of parts of the file.
+ */
+static int64_t
+decode_bytes(struct jpeg_decompress_struct *cinfo, size_t file_bytes)
+{
+	int channels = cinfo->num_components == 4 ? 4 : 3;
+	int64_t bytes = (int64_t) channels * cinfo->image_width * cinfo->image_height;
+
+	for (int c = 0; c < cinfo->num_components && jpeg_has_multiple_scans(cinfo); c++)
+	{
+		const jpeg_component_info *comp = &cinfo->comp_info[c];
+		int64_t across = (int64_t) comp->width_in_blocks + comp->h_samp_factor;
+		int64_t down = (int64_t) comp->height_in_blocks + comp->v_samp_factor;
+
+		bytes += across * down * (int64_t) sizeof(JBLOCK);
+	}
+	/* rows at work, tables */
+	return bytes + (int64_t) file_bytes + 256 * (int64_t) cinfo->image_width + (1 << 20);
+}
+
 /* May leave through the decoder's escape. */
 static void
 read_header(jpeg_decoder *d, mm_slice bytes)
@@ -157,6 +179,7 @@ mm_jpeg_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 	header->width = d.cinfo.image_width;
 	header->height = d.cinfo.image_height;
 	header->orientation = orientation_of(&d.cinfo);
+	header->decode_bytes = decode_bytes(&d.cinfo, bytes.len);
 	components = d.cinfo.num_components;
 	jpeg_destroy_decompress(&d.cinfo);
 	if (components != 1 && components != 3 && components != 4)

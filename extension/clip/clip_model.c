@@ -40,6 +40,7 @@ struct ClipModel
 	int threads;
 	int max_image_size;
 	int max_image_pixels;
+	int max_decode_memory;
 	int max_text_size;
 	uint32 serial;
 	mm_model *model;
@@ -196,6 +197,13 @@ tell_unpacked(const ClipModel *entry)
 						 entry->name.precision)));
 }
 
+/* What a user asks for, within what the administrator allows. */
+static int
+encoder_threads(void)
+{
+	return Min(mm_guc_encoder_threads, mm_guc_max_encoder_threads);
+}
+
 static ClipModel *
 open_model(const ClipModelName *name)
 {
@@ -221,9 +229,10 @@ open_model(const ClipModelName *name)
 
 	entry->name = *name;
 	entry->simd = mm_guc_simd;
-	entry->threads = mm_guc_encoder_threads;
+	entry->threads = encoder_threads();
 	entry->max_image_size = mm_guc_max_image_size;
 	entry->max_image_pixels = mm_guc_max_image_pixels;
+	entry->max_decode_memory = mm_guc_max_decode_memory;
 	entry->max_text_size = mm_guc_max_text_size;
 	entry->checked = GetCurrentStatementStartTimestamp();
 	model_options = clip_model_options(name, entry->dir, cache_dir, &entry->cache);
@@ -231,6 +240,7 @@ open_model(const ClipModelName *name)
 	session_options.threads = entry->threads;
 	session_options.limits.max_image_bytes = (size_t) mm_guc_max_image_size * 1024;
 	session_options.limits.max_image_pixels = mm_guc_max_image_pixels;
+	session_options.limits.max_decode_bytes = (size_t) mm_guc_max_decode_memory * 1024;
 	session_options.limits.max_text_bytes = (size_t) mm_guc_max_text_size * 1024;
 
 	entry->model = api->model_open(entry->dir, &model_options, &err);
@@ -277,9 +287,10 @@ is_current(ClipModel *entry)
 	ClipModelIdentity identity;
 	TimestampTz now = GetCurrentStatementStartTimestamp();
 
-	if (entry->simd != mm_guc_simd || entry->threads != mm_guc_encoder_threads ||
+	if (entry->simd != mm_guc_simd || entry->threads != encoder_threads() ||
 		entry->max_image_size != mm_guc_max_image_size ||
 		entry->max_image_pixels != mm_guc_max_image_pixels ||
+		entry->max_decode_memory != mm_guc_max_decode_memory ||
 		entry->max_text_size != mm_guc_max_text_size)
 		return false;
 	if (entry->checked == now)

@@ -14,6 +14,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 
+#include "clip.h"
 #include "guc.h"
 #include "registry.h"
 
@@ -54,7 +55,7 @@ clip_parse_model_name(const char *name)
 	if (!ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid model name \"%s\"", name),
+				 errmsg("invalid model name \"%s\"", clip_quoted(name)),
 				 errdetail("A model name has 1 to %d letters, digits and ._-@+ and does not begin "
 						   "with a dot; a colon and a precision (float32, bf16, int8) may follow.",
 						   CLIP_MODEL_NAME_MAX)));

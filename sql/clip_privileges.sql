@@ -6,7 +6,7 @@ CREATE EXTENSION IF NOT EXISTS mmodal;
 \set VERBOSITY terse
 CREATE ROLE clip_guest;
 -- the statement of docs/security.md
-\set revoke `sed -n '/^    DO \$\$/,/^    END \$\$;/p' "$PG_ABS_SRCDIR/docs/security.md"`
+\set revoke `sed -n '/^ *DO \$\$/,/^ *END \$\$;/p' "$PG_ABS_SRCDIR/docs/security.md"`
 
 -- Every function of the extension: who may call it without a grant
 SELECT p.proname, count(*) FROM pg_proc p JOIN pg_depend d ON d.objid = p.oid AND d.classid = 'pg_proc'::regclass

@@ -173,6 +173,9 @@ clip_may_map(const char *dir)
 	snprintf(installed, sizeof(installed), "%s/mmodal/models", share);
 	if (realpath(installed, real_installed) == NULL || realpath(dir, real_dir) == NULL)
 		return false;
+	/* who may write there could put a directory of his own in the place of one */
+	if (stat(real_installed, &st) != 0 || !is_private(&st))
+		return false;
 	len = strlen(real_installed);
 	if (strncmp(real_dir, real_installed, len) != 0 || real_dir[len] != '/')
 		return false;

@@ -126,6 +126,11 @@ is((as_guest("ALTER DATABASE theirs SET mmodal.model_path = '$elsewhere'"))[0], 
 is((as_guest("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql SET mmodal.cache_dir = '/tmp' AS 'SELECT 1'"))[0],
 	'42501', 'settings of a function');
 is((as_guest("SET mmodal.max_text_size = '1GB'; SELECT clip_embed(repeat('x', 2000000))"))[0], '54000', 'limits neither');
+# A function may have a path of its own; what it opened is not for its caller
+$node->safe_psql('postgres', "CREATE FUNCTION theirs() RETURNS int LANGUAGE sql SECURITY DEFINER SET mmodal.model_path = '$elsewhere'
+	AS \$\$ SELECT embedding_dims(clip_embed('a dog', 'evil')) \$\$");
+is((as_guest('SELECT theirs()'))[0], '384', 'a function of a superuser with a path of its own');
+is((as_guest("SELECT theirs(), embedding_dims(clip_embed(current_user::text, 'evil'))"))[0], '58P01', 'its model is not its caller\'s');
 $node->safe_psql('postgres', "ALTER ROLE guest SET mmodal.model_path = '$elsewhere'");
 is((as_guest($evil))[0], '384', 'but a superuser can set it for a role');
 $node->safe_psql('postgres', 'ALTER ROLE guest RESET ALL');

@@ -112,6 +112,23 @@ is_extended(mm_slice riff)
 		   memcmp((const uint8_t *) riff.data + RIFF_HEADER, "VP8X", 4) == 0;
 }
 
+/*
+ * Lossless data is unpacked to 32 bits a pixel, with up to another byte for the
+ * small pictures that steer it; alpha is such data, and then a plane.  Not
+ * counted are code tables of lossless data, of which a file made for it can ask
+ * for as many as there are blocks of 4 x 4 pixels, but not more than 65,536.
+ */
+static int64_t
+decode_bytes(const WebPBitstreamFeatures *features)
+{
+	int64_t pixels = (int64_t) features->width * features->height;
+	int64_t rows = (int64_t) features->width * 256;
+
+	if (features->has_alpha)
+		return (4 + 5 + 1) * pixels + rows;
+	return (features->format == 1 ? 3 : 3 + 5) * pixels + rows;
+}
+
 mm_status
 mm_webp_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 {
@@ -129,6 +146,7 @@ mm_webp_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 		return mm_fail(err, MM_ERR_UNSUPPORTED, "animated WebP pictures are not supported");
 	header->width = features.width;
 	header->height = features.height;
+	header->decode_bytes = decode_bytes(&features);
 	return is_extended(riff) ? walk_chunks(riff, header, err) : MM_OK;
 }
 

@@ -43,12 +43,18 @@ typedef struct mm_image_header
 {
 	int64_t width;
 	int64_t height;
-	int orientation; /* EXIF: 1 to 8 */
+	int orientation;      /* EXIF: 1 to 8 */
+	int64_t decode_bytes; /* memory that decoding takes at most, with the pixels that it leaves */
 } mm_image_header;
+
+/* Longest side of a picture: that of a JPEG. */
+#define MM_MAX_SIDE 65535
 
 /*
  * A format has two functions.  The first reads the size, for the limits, and
- * takes no memory for pixels; the second gets what it found.  Both are given
+ * takes no memory for pixels; the second gets what it found.  The memory is a
+ * bound for whatever the file holds behind its header; it need not be right
+ * where a side is over MM_MAX_SIDE.  Both are given
  * bytes with the signature of their format.  The second leaves RGB or RGBA in
  * img, not yet turned; what it leaves there on failure is freed by the caller.
  */

@@ -287,7 +287,7 @@ tokenize_text(const mm_session *session, mm_slice text, int32_t *ids, int *n, mm
 {
 	if (text.len > session->limits.max_text_bytes)
 	{
-		mm_fail(err, MM_ERR_LIMIT, "text is too long");
+		mm_fail_limit(err, MM_LIMIT_TEXT_BYTES, "text is too long");
 		mm_fail_detail(err, "%zu bytes, where %zu are allowed", text.len,
 					   session->limits.max_text_bytes);
 		return MM_ERR_LIMIT;

@@ -138,4 +138,14 @@ mm_reserve_guc_prefix(const char *prefix)
 #define mm_is_owner(relation, role) pg_class_ownercheck((relation), (role))
 #endif
 
+/*
+ * What maintenance commands do to search_path before they call a table owner's
+ * functions: PostgreSQL 17 and later make it a safe one, earlier ones let it be.
+ */
+#if PG_VERSION_NUM >= 170000
+#define mm_restrict_search_path() RestrictSearchPath()
+#else
+#define mm_restrict_search_path() ((void) 0)
+#endif
+
 #endif /* MM_COMPAT_H */

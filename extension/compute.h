@@ -16,7 +16,7 @@
 #include "mm_encoders.h"
 
 /* Raised with every change of the table: both libraries must agree. */
-#define MMODAL_COMPUTE_API_VERSION 3
+#define MMODAL_COMPUTE_API_VERSION 4
 
 typedef struct MmComputeApi
 {

@@ -10,16 +10,13 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -242,19 +239,20 @@ Datum
 mmodal_index_check(PG_FUNCTION_ARGS)
 {
 	IvfCheck check = {0};
+	IvfAdmin admin;
 	Snapshot snapshot;
 
 	/* Vacuum rewrites lists: it has to wait.  A standby's locks are weaker, but so is its vacuum. */
-	ivf_open_admin(PG_GETARG_OID(0),
-				   RecoveryInProgress() ? AccessShareLock : ShareUpdateExclusiveLock, &check.index,
-				   &check.heap);
+	ivf_admin_open(PG_GETARG_OID(0),
+				   RecoveryInProgress() ? AccessShareLock : ShareUpdateExclusiveLock, &admin);
+	check.index = admin.index;
+	check.heap = admin.heap;
 	check.state = ivf_state_load(check.index);
 	/* Before the lists are walked: what is committed by now must be found there. */
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
 	check_lists(&check);
 	check_heap(&check, snapshot);
 	UnregisterSnapshot(snapshot);
-	index_close(check.index, AccessShareLock);
-	table_close(check.heap, NoLock);
+	ivf_admin_close(&admin);
 	PG_RETURN_INT64(check.checked);
 }

@@ -65,9 +65,9 @@ all install installcheck:
 	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
 endif
 
-# Objects follow every header of the extension: there are few, and a stale
-# object costs more than a rebuild.
-$(OBJS) extension/compute_main.o $(FAISS_OBJS): \
+# Objects follow every header of the extension and its version: there are few,
+# and a stale object costs more than a rebuild.
+$(OBJS) extension/compute_main.o $(FAISS_OBJS): mmodal.control \
 	$(wildcard extension/*.h extension/*/*.h encoders/mm_encoders.h)
 
 .PHONY: FORCE

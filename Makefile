@@ -57,14 +57,17 @@ ifneq ($(PG_CONFIG),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 all: mmodal_compute.so
 include $(PGXS)
+# The server may be from a compiler that knows more warnings than ours.
+override CFLAGS := $(filter-out $(shell LC_ALL=C $(CC) $(filter -W%,$(CFLAGS)) -x c -fsyntax-only /dev/null 2>&1 | \
+	sed -n "s/.*unrecognized command-line option '\([^']*\)'.*/\1/p"),$(CFLAGS))
 else
 all install installcheck:
 	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
 endif
 
-# Objects follow every header of the extension: there are few, and a stale
-# object costs more than a rebuild.
-$(OBJS) extension/compute_main.o $(FAISS_OBJS): \
+# Objects follow every header of the extension and its version: there are few,
+# and a stale object costs more than a rebuild.
+$(OBJS) extension/compute_main.o $(FAISS_OBJS): mmodal.control \
 	$(wildcard extension/*.h extension/*/*.h encoders/mm_encoders.h)
 
 .PHONY: FORCE

@@ -75,7 +75,6 @@ has_bf16512(void)
 {
 	return has_vnni512() && __builtin_cpu_supports("avx512bf16");
 }
-#endif
 
 static bool
 has_avx2(void)
@@ -88,6 +87,7 @@ has_avx512(void)
 {
 	return mm_isa_available(MM_ISA_AVX512);
 }
+#endif
 
 static bool
 always(void)

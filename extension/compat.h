@@ -29,18 +29,30 @@
 #if PG_VERSION_NUM < 160000 && defined(__GNUC__)
 #undef PGDLLEXPORT
 #define PGDLLEXPORT __attribute__((visibility("default")))
-#undef PG_FUNCTION_INFO_V1
-#define PG_FUNCTION_INFO_V1(name)                                                                  \
+#endif
+
+/*
+ * PostgreSQL asks for a function's information when a session first uses it, and
+ * again when its row of pg_proc has changed: just when the library and the SQL
+ * definition have to be found to be of one version (version.c), at no cost to
+ * the calls.  MM_FUNCTION_INFO_UNCHECKED is for what has to work all the same.
+ */
+extern void mm_check_version(void);
+
+#define MM_DEFINE_FUNCTION_INFO(name, check)                                                       \
 	extern PGDLLEXPORT Datum name(PG_FUNCTION_ARGS);                                               \
 	extern PGDLLEXPORT const Pg_finfo_record *pg_finfo_##name(void);                               \
 	const Pg_finfo_record *pg_finfo_##name(void)                                                   \
 	{                                                                                              \
 		static const Pg_finfo_record record = {1};                                                 \
                                                                                                    \
+		check;                                                                                     \
 		return &record;                                                                            \
 	}                                                                                              \
 	extern int mm_no_such_variable
-#endif
+#undef PG_FUNCTION_INFO_V1
+#define PG_FUNCTION_INFO_V1(name) MM_DEFINE_FUNCTION_INFO(name, mm_check_version())
+#define MM_FUNCTION_INFO_UNCHECKED(name) MM_DEFINE_FUNCTION_INFO(name, (void) 0)
 
 /*
  * mm_ereturn(fcinfo, dummy, ...)

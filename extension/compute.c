@@ -53,6 +53,25 @@ load_compute(void)
 	return get_api();
 }
 
+/*
+ * Both libraries are to be of one release, and of one table within it.
+ */
+static void
+check_compute(const MmComputeApi *loaded)
+{
+	if (strcmp(loaded->version, MMODAL_VERSION) == 0 &&
+		loaded->api_version == MMODAL_COMPUTE_API_VERSION)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("library mmodal_compute is version %s but library mmodal is version %s",
+					loaded->version, MMODAL_VERSION),
+			 errdetail("Their interfaces are numbers %d and %d.", loaded->api_version,
+					   MMODAL_COMPUTE_API_VERSION),
+			 errhint("Install both libraries from one build, then reconnect (restart the server "
+					 "if it preloads mmodal).")));
+}
+
 const MmComputeApi *
 mm_compute(void)
 {
@@ -62,10 +81,7 @@ mm_compute(void)
 	{
 		const MmComputeApi *loaded = load_compute();
 
-		if (loaded->api_version != MMODAL_COMPUTE_API_VERSION)
-			ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							errmsg("library mmodal_compute does not match library mmodal"),
-							errhint("Install both from the same build and reconnect.")));
+		check_compute(loaded);
 		api = loaded;
 	}
 	return api;

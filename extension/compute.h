@@ -20,7 +20,9 @@
 
 typedef struct MmComputeApi
 {
+	/* These two stay first, for the versions to know each other by. */
 	int api_version;
+	const char *version;
 
 	mm_status (*model_probe)(const char *dir, mm_model_info *info, mm_error *err);
 	mm_model *(*model_open)(const char *dir, const mm_model_options *opts, mm_error *err);

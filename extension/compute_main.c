@@ -12,12 +12,13 @@
 #include "compat.h"
 #include "compute.h"
 
-PG_MODULE_MAGIC;
+MM_MODULE_MAGIC("mmodal_compute", MMODAL_VERSION);
 
 extern PGDLLEXPORT const MmComputeApi *mmodal_compute_api(void);
 
 static const MmComputeApi api = {
 	.api_version = MMODAL_COMPUTE_API_VERSION,
+	.version = MMODAL_VERSION,
 	.model_probe = mm_model_probe,
 	.model_open = mm_model_open,
 	.model_close = mm_model_close,

@@ -13,7 +13,7 @@
 #include "guc.h"
 #include "index/ivf.h"
 
-MM_MODULE_MAGIC("mmodal", "0.1.0");
+MM_MODULE_MAGIC("mmodal", MMODAL_VERSION);
 
 extern PGDLLEXPORT void _PG_init(void);
 

@@ -53,9 +53,10 @@ fi
 find_run_dir
 
 # The server's tree relocates: a copy that keeps the relative places of its
-# three directories finds its own libraries and share files.
-pg_prefix=$run_dir/pg
-failpoints_prefix=$run_dir/pg-failpoints
+# three directories finds its own libraries and share files.  MMODAL_SERVER= names
+# another copy, for tests that change one.
+pg_prefix=${MMODAL_SERVER:-$run_dir/pg}
+failpoints_prefix=$pg_prefix-failpoints
 common_prefix()
 {
 	printf '%s\n%s\n' "$1" "$2" | sed -e 'N;s|^\(.*/\).*\n\1.*$|\1|'

@@ -28,7 +28,7 @@ def pip_works():
                           stderr=subprocess.DEVNULL).returncode == 0
 
 
-def download(packages, cache):
+def download(packages, cache, options):
     """Fetch packages into the cache; pip checks the hashes, and so do we."""
     if not pip_works():
         raise Error("no pip for %s: install it (Debian: apt-get install python3-pip)" % sys.executable)
@@ -40,7 +40,7 @@ def download(packages, cache):
         result = subprocess.run(
             [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check",
              "--require-hashes", "--no-deps", "--only-binary", ":all:", "--no-cache-dir",
-             "-d", work, "-r", listing])
+             *options, "-d", work, "-r", listing])
         if result.returncode != 0:
             raise Error("pip could not download %s; is there a network?" % ", ".join(p.file for p in packages))
         for p in packages:
@@ -52,8 +52,11 @@ def download(packages, cache):
             os.replace(path, os.path.join(cache, p.file))
 
 
-def fetch(packages, cache, say):
-    """See that the cache has the packages; say() tells a person.  Raises Error."""
+def fetch(packages, cache, say, options=()):
+    """See that the cache has the packages; say() tells a person.  Raises Error.
+
+    pip takes the wheels that fit this Python and machine, unless options of
+    pip download name others."""
     missing = []
     for p in packages:
         path = os.path.join(cache, p.file)
@@ -67,7 +70,7 @@ def fetch(packages, cache, say):
     if missing:
         start = time.monotonic()
         say("downloading %s" % megabytes(sum(p.size for p in missing)))
-        download(missing, cache)
+        download(missing, cache, options)
         say("downloaded in %.0f s" % (time.monotonic() - start))
 
 

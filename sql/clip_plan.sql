@@ -67,6 +67,7 @@ WHERE d.refclassid = 'pg_extension'::regclass
 	AND d.classid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_cast'::regclass,
 					  'pg_opclass'::regclass, 'pg_opfamily'::regclass, 'pg_am'::regclass)
 	AND obj_description(d.objid, d.classid::regclass::name) IS NULL
-	AND NOT EXISTS (SELECT FROM pg_type t WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid AND t.typelem <> 0)
+	AND NOT EXISTS (SELECT FROM pg_type t WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid
+		AND (t.typelem <> 0 OR t.typrelid <> 0))
 ORDER BY 1;
 DROP FUNCTION plan_cost(text);

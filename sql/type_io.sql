@@ -83,10 +83,10 @@ SELECT NULL::embedding IS NULL AS is_null, embedding_dims(NULL) IS NULL AS dims_
 SELECT unnest('{"[1,2,3]", "[4,5,6]", NULL}'::embedding[]);
 
 -- Every SQL object of the extension has a comment (array types cannot have one
--- of their own in a script).
+-- of their own in a script, and row types are members from PostgreSQL 18).
 SELECT pg_describe_object(d.classid, d.objid, 0)
 FROM pg_depend d JOIN pg_extension x ON d.refobjid = x.oid
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e' AND x.extname = 'mmodal'
 	AND obj_description(d.objid, (SELECT relname FROM pg_class c WHERE c.oid = d.classid)) IS NULL
 	AND NOT EXISTS (SELECT FROM pg_type t WHERE t.oid = d.objid AND d.classid = 'pg_type'::regclass
-		AND t.typcategory = 'A');
+		AND (t.typcategory = 'A' OR t.typrelid <> 0));

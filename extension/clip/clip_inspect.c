@@ -24,7 +24,7 @@
 PG_FUNCTION_INFO_V1(clip_tokenize);
 PG_FUNCTION_INFO_V1(clip_preprocess);
 PG_FUNCTION_INFO_V1(mmodal_models);
-PG_FUNCTION_INFO_V1(mmodal_version);
+MM_FUNCTION_INFO_UNCHECKED(mmodal_version);
 
 static int
 compare_strings(const ListCell *a, const ListCell *b)

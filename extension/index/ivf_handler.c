@@ -22,7 +22,7 @@
 
 #include "ivf.h"
 
-PG_FUNCTION_INFO_V1(faiss_ivf_handler);
+MM_FUNCTION_INFO_UNCHECKED(faiss_ivf_handler);
 extern Datum embedding_cosine_distance(PG_FUNCTION_ARGS);
 extern Datum embedding_l2_distance(PG_FUNCTION_ARGS);
 extern Datum embedding_negative_inner_product(PG_FUNCTION_ARGS);

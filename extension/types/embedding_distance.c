@@ -3,7 +3,8 @@
  *		The distance functions behind <->, <#>, <=> and <+>.
  *
  * Exact search calls one of these for every row, so they copy and allocate
- * nothing for values that are stored plainly.
+ * nothing for values that are stored plainly.  Three are not checked for their
+ * version: by them an index knows its metric, and VACUUM has to go on.
  */
 #include "postgres.h"
 
@@ -37,7 +38,7 @@ argument_distance(FunctionCallInfo fcinfo, MmMetric metric)
 	return distance;
 }
 
-PG_FUNCTION_INFO_V1(embedding_l2_distance);
+MM_FUNCTION_INFO_UNCHECKED(embedding_l2_distance);
 
 /*
  * l2_distance(embedding, embedding) returns double precision
@@ -58,7 +59,7 @@ embedding_inner_product(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(argument_distance(fcinfo, MM_INNER_PRODUCT));
 }
 
-PG_FUNCTION_INFO_V1(embedding_negative_inner_product);
+MM_FUNCTION_INFO_UNCHECKED(embedding_negative_inner_product);
 
 /*
  * negative_inner_product(embedding, embedding) returns double precision
@@ -70,7 +71,7 @@ embedding_negative_inner_product(PG_FUNCTION_ARGS)
 	PG_RETURN_FLOAT8(-argument_distance(fcinfo, MM_INNER_PRODUCT));
 }
 
-PG_FUNCTION_INFO_V1(embedding_cosine_distance);
+MM_FUNCTION_INFO_UNCHECKED(embedding_cosine_distance);
 
 /*
  * cosine_distance(embedding, embedding) returns double precision

@@ -80,7 +80,7 @@ $busy->query_until(
 SELECT count(*) FROM unnest(clip_embed((SELECT array_agg(bmp(64, lpad(to_hex(i), 6, '0'))) FROM generate_series(1, 3000) i)));
 });
 my ($seen, $open) = (0, 0);
-for (1 .. 400)
+for (1 .. 4000)
 {
 	my @masks = other_threads($busy_pid);
 	$seen = @masks if @masks > $seen;

@@ -45,16 +45,16 @@ keep(session *s, const table *t, bool *second)
 	char probe[EMBEDDING_TEXT];
 	int kind = pick(s, 20);
 
-	if (kind < 11)
+	if (kind < 13)
 		vacuum(s, t);
-	else if (kind < 14)
+	else if (kind < 15)
 	{
 		run_format(s, NULL, "REINDEX INDEX CONCURRENTLY %s_e", t->name);
 		atomic_fetch_add(&the_run.rebuilt, 1);
 	}
-	else if (kind < 16)
-		change_second(s, t, second);
 	else if (kind < 17)
+		change_second(s, t, second);
+	else if (kind < 18)
 		run_format(s, NULL, "SELECT mmodal_calibrate('%s_e', ARRAY['%s'::embedding])", t->name,
 				   embedding_of(1 + pick(s, 1000000), t->dims, probe, sizeof(probe)));
 	else

@@ -151,7 +151,7 @@ read_index(reader *r, const char *probe)
 	const table *t = &tables[r->table];
 	char query[2600];
 	PGresult *result;
-	int got;
+	int got, most, pause;
 
 	snprintf(query, sizeof(query), "SELECT id, n, seed FROM %s ORDER BY e %s '%s'", t->name, t->op,
 			 probe);
@@ -166,14 +166,19 @@ read_index(reader *r, const char *probe)
 	}
 	if (!run_format(&r->s, NULL, "DECLARE c CURSOR FOR %s", query))
 		return false;
+	/* vacuum may have gone over all of the index when the search reads on */
+	most = 4;
+	pause = pick(&r->s, 2) ? 20 : 900;
 	do
 	{
-		if (!run_format(&r->s, &result, "FETCH %d FROM c", 1 + pick(&r->s, 400)))
+		if (!run_format(&r->s, &result, "FETCH %d FROM c", 1 + pick(&r->s, most)))
 			return false;
 		take_rows(r, result);
 		got = PQntuples(result);
 		PQclear(result);
-		pause_up_to(&r->s, 20);
+		pause_up_to(&r->s, pause);
+		most = 400;
+		pause = 20;
 	} while (got > 0);
 	return run_sql(&r->s, NULL, "CLOSE c");
 }

@@ -77,7 +77,7 @@ pick(session *s, int n)
 void
 pause_up_to(session *s, int milliseconds)
 {
-	struct timespec t = {0, (long) pick(s, milliseconds * 1000 + 1) * 1000};
+	struct timespec t = {0, (long) pick(s, milliseconds * 1000) * 1000};
 
 	nanosleep(&t, NULL);
 }

@@ -31,6 +31,7 @@ typedef struct jpeg_errors
 	jmp_buf escape;
 	char message[JMSG_LENGTH_MAX];
 	mm_status status;
+	const mm_stop *stop;
 } jpeg_errors;
 
 static mm_status
@@ -82,11 +83,18 @@ output_nothing(j_common_ptr cinfo)
 	(void) cinfo;
 }
 
+/* Called for every row of blocks, in each scan. */
 static void
-count_scans(j_common_ptr cinfo)
+watch_progress(j_common_ptr cinfo)
 {
 	jpeg_errors *errors = (jpeg_errors *) cinfo->err;
 
+	if (mm_stop_asked(errors->stop))
+	{
+		errors->status = MM_ERR_CANCELED;
+		snprintf(errors->message, sizeof(errors->message), "canceled");
+		longjmp(errors->escape, 1);
+	}
 	if (((j_decompress_ptr) cinfo)->input_scan_number > MAX_SCANS)
 	{
 		errors->status = MM_ERR_LIMIT;
@@ -110,13 +118,14 @@ decoder_init(jpeg_decoder *d)
 	d->errors.mgr.error_exit = error_exit;
 	d->errors.mgr.emit_message = emit_message;
 	d->errors.mgr.output_message = output_nothing;
-	d->progress.progress_monitor = count_scans;
+	d->progress.progress_monitor = watch_progress;
 }
 
 static mm_status
 decoder_failed(jpeg_decoder *d, mm_error *err)
 {
-	mm_fail(err, d->errors.status, "could not decode JPEG picture");
+	mm_fail(err, d->errors.status,
+			d->errors.status == MM_ERR_CANCELED ? "canceled" : "could not decode JPEG picture");
 	mm_fail_detail(err, "%s", d->errors.message);
 	jpeg_destroy_decompress(&d->cinfo);
 	return d->errors.status;
@@ -217,9 +226,9 @@ mm_jpeg_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_
 	jpeg_decoder d;
 	size_t stride;
 
-	(void) header;
 	/* img is the caller's, so what is stored there survives the longjmp */
 	decoder_init(&d);
+	d.errors.stop = header->stop;
 	if (setjmp(d.errors.escape))
 		return decoder_failed(&d, err);
 	start(&d, bytes);

@@ -1,7 +1,6 @@
 -- What the specs share.  Every plan that can use a faiss_ivf index does, and
 -- at recall 1 its order is that of the distance.
 CREATE EXTENSION mmodal;
-CREATE EXTENSION pg_buffercache;
 ALTER DATABASE :"DBNAME" SET enable_seqscan = off;
 ALTER DATABASE :"DBNAME" SET enable_sort = off;
 ALTER DATABASE :"DBNAME" SET mmodal.recall = 1;

@@ -180,6 +180,22 @@ check-models:
 	@$(MAKE) --no-print-directory -s -C encoders
 	@$(if $(call given,PYTHON),PYTHON='$(PYTHON)') scripts/check-models
 
+# Clients of the stress test.
+STRESS = build/stress/mm-stress
+$(STRESS): $(wildcard tests/stress/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_DEFAULT_SOURCE -O2 -g -Wall -Wextra -pthread -I$(shell $(PG_CONFIG) --includedir) \
+		-o $@ tests/stress/*.c -L$(shell $(PG_CONFIG) --libdir) -lpq
+
+# Longer than the tests can afford.
+.PHONY: stress
+STRESS_SECONDS ?= 300
+stress:
+	@scripts/setup build model test
+	@$(MAKE) --no-print-directory -s all
+	@scripts/stage
+	@scripts/stress --seconds $(STRESS_SECONDS)
+
 lint:
 	@scripts/lint
 

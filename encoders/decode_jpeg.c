@@ -36,6 +36,7 @@ typedef struct jpeg_errors
 	char message[JMSG_LENGTH_MAX];
 	mm_status status;
 	int max_scans;
+	const mm_stop *stop;
 } jpeg_errors;
 
 static mm_status
@@ -87,11 +88,18 @@ output_nothing(j_common_ptr cinfo)
 	(void) cinfo;
 }
 
+/* Called for every row of blocks, in each scan. */
 static void
-count_scans(j_common_ptr cinfo)
+watch_progress(j_common_ptr cinfo)
 {
 	jpeg_errors *errors = (jpeg_errors *) cinfo->err;
 
+	if (mm_stop_asked(errors->stop))
+	{
+		errors->status = MM_ERR_CANCELED;
+		snprintf(errors->message, sizeof(errors->message), "canceled");
+		longjmp(errors->escape, 1);
+	}
 	if (((j_decompress_ptr) cinfo)->input_scan_number > errors->max_scans)
 	{
 		errors->status = MM_ERR_LIMIT;
@@ -116,13 +124,14 @@ decoder_init(jpeg_decoder *d)
 	d->errors.mgr.emit_message = emit_message;
 	d->errors.mgr.output_message = output_nothing;
 	d->errors.max_scans = MANY_SCANS; /* until the size is known */
-	d->progress.progress_monitor = count_scans;
+	d->progress.progress_monitor = watch_progress;
 }
 
 static mm_status
 decoder_failed(jpeg_decoder *d, mm_error *err)
 {
-	mm_fail(err, d->errors.status, "could not decode JPEG picture");
+	mm_fail(err, d->errors.status,
+			d->errors.status == MM_ERR_CANCELED ? "canceled" : "could not decode JPEG picture");
 	mm_fail_detail(err, "%s", d->errors.message);
 	jpeg_destroy_decompress(&d->cinfo);
 	return d->errors.status;
@@ -255,9 +264,9 @@ mm_jpeg_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_
 	jpeg_decoder d;
 	size_t stride;
 
-	(void) header;
 	/* img is the caller's, so what is stored there survives the longjmp */
 	decoder_init(&d);
+	d.errors.stop = header->stop;
 	if (setjmp(d.errors.escape))
 		return decoder_failed(&d, err);
 	start(&d, bytes);

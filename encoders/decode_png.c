@@ -13,53 +13,111 @@
  */
 #include "image.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h> /* stb_image includes it too: not behind our macros */
+#endif
+
 #include "error.h"
 
-/* Memory for the picture at hand; stb_image's hooks take no argument. */
-typedef struct allowance
+/* Blocks that stb_image holds at the same time; it needs half as many. */
+#define MAX_BLOCKS 16
+
+/* The decoding at hand; stb_image's hooks take no argument. */
+typedef struct decoding
 {
 	size_t limit; /* most bytes of one allocation */
 	bool exceeded;
 	bool exhausted; /* the system had no more */
-} allowance;
+	const mm_stop *stop;
+	bool canceled;
+	jmp_buf escape;
+	void *blocks[MAX_BLOCKS]; /* for the escape to free */
+} decoding;
 
-static _Thread_local allowance stb_memory;
+static _Thread_local decoding stb;
+
+/* Let a block's place hold another one; a new block has the place of NULL. */
+static bool
+replace_block(const void *old, void *block)
+{
+	for (int i = 0; i < MAX_BLOCKS; i++)
+	{
+		if (stb.blocks[i] != old)
+			continue;
+		stb.blocks[i] = block;
+		return true;
+	}
+	return false;
+}
 
 static void *
 limited_realloc(void *p, size_t size)
 {
 	void *q;
 
-	if (size > stb_memory.limit)
+	if (size > stb.limit)
 	{
-		stb_memory.exceeded = true;
+		stb.exceeded = true;
 		return NULL;
 	}
 	q = realloc(p, size);
 	if (q == NULL)
-		stb_memory.exhausted = true;
+		stb.exhausted = true;
+	else if (!replace_block(p, q))
+	{
+		/* cannot be, and must not leak */
+		free(q);
+		return NULL;
+	}
 	return q;
+}
+
+static void
+free_block(void *p)
+{
+	if (p != NULL)
+		replace_block(p, NULL);
+	free(p);
+}
+
+/*
+ * stb_image has no hook for interruptions.  But it asserts something for every
+ * code of a compressed block, and switches on every row's filter.
+ */
+static void
+look_for_stop(void)
+{
+	if (!mm_stop_asked(stb.stop))
+		return;
+	stb.canceled = true;
+	longjmp(stb.escape, 1);
 }
 
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
-#define STBI_ASSERT(x) ((void) 0)
+#define STBI_ASSERT(x) look_for_stop()
 #define STBI_MALLOC(size) limited_realloc(NULL, size)
 #define STBI_REALLOC(p, size) limited_realloc(p, size)
-#define STBI_FREE(p) free(p)
+#define STBI_FREE(p) free_block(p)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
+/* a space behind its name would make another macro of this */
+/* clang-format off */
+#define switch(value) switch (look_for_stop(), (value))
+/* clang-format on */
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
+#undef switch
 
 #define PALETTE_BYTES 768 /* 256 entries of R, G, B */
 #define CHUNK_EXTRA 12    /* length, name and checksum around a chunk's data */
@@ -296,22 +354,28 @@ fill_palettes(mm_slice bytes)
 static mm_status
 load(mm_slice bytes, int wanted, mm_image *img, mm_error *err)
 {
-	int width, height, channels;
-	uint8_t *data =
-		stbi_load_from_memory(bytes.data, (int) bytes.len, &width, &height, &channels, wanted);
-
-	if (data == NULL && stb_memory.exhausted)
+	/* img is the caller's, so what is stored there survives the longjmp */
+	if (setjmp(stb.escape) == 0)
+		img->data = stbi_load_from_memory(bytes.data, (int) bytes.len, &img->width, &img->height,
+										  &img->channels, wanted);
+	img->channels = wanted;
+	if (stb.canceled)
+	{
+		for (int i = 0; i < MAX_BLOCKS; i++)
+			free(stb.blocks[i]);
+		return mm_fail(err, MM_ERR_CANCELED, "canceled");
+	}
+	if (img->data != NULL)
+		return MM_OK;
+	if (stb.exhausted)
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
-	if (data == NULL && stb_memory.exceeded)
+	if (stb.exceeded)
 	{
 		mm_fail(err, MM_ERR_LIMIT, "could not decode PNG picture");
 		mm_fail_detail(err, "compressed data is larger than the picture");
 		return MM_ERR_LIMIT;
 	}
-	if (data == NULL)
-		return bad(err, stbi_failure_reason());
-	*img = (mm_image){.width = width, .height = height, .channels = wanted, .data = data};
-	return MM_OK;
+	return bad(err, stbi_failure_reason());
 }
 
 mm_status
@@ -321,10 +385,9 @@ mm_png_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_e
 	mm_slice filled;
 	mm_status status;
 
-	(void) header;
 	if (!read_info(bytes, &info))
 		return bad(err, "no header");
-	stb_memory = (allowance){.limit = (size_t) memory_of(&info, bytes).largest};
+	stb = (decoding){.limit = (size_t) memory_of(&info, bytes).largest, .stop = header->stop};
 	if (!has_chunk(bytes, CHUNK_NAME('P', 'L', 'T', 'E')))
 		return load(bytes, channels_made(&info), img, err);
 	filled = fill_palettes(bytes);

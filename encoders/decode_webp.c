@@ -150,6 +150,33 @@ mm_webp_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 	return is_extended(riff) ? walk_chunks(riff, header, err) : MM_OK;
 }
 
+/* Bytes are handed over in so many pieces, or a few at a time. */
+#define PIECES 256
+#define LEAST_PIECE 64
+
+/* Decode as if the bytes came one after the other: in between it can be given up. */
+static mm_status
+decode_pieces(mm_slice riff, WebPDecoderConfig *config, const mm_stop *stop, mm_error *err)
+{
+	WebPIDecoder *decoder = WebPIDecode(NULL, 0, config);
+	size_t piece = riff.len / PIECES > LEAST_PIECE ? riff.len / PIECES : LEAST_PIECE;
+	VP8StatusCode code = VP8_STATUS_SUSPENDED;
+	bool canceled = false;
+
+	if (decoder == NULL)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	for (size_t have = 0; code == VP8_STATUS_SUSPENDED && have < riff.len && !canceled;)
+	{
+		have = riff.len - have > piece ? have + piece : riff.len;
+		code = WebPIUpdate(decoder, riff.data, have);
+		canceled = mm_stop_asked(stop);
+	}
+	WebPIDelete(decoder);
+	if (canceled)
+		return mm_fail(err, MM_ERR_CANCELED, "canceled");
+	return code == VP8_STATUS_OK ? MM_OK : webp_failed(code, err);
+}
+
 mm_status
 mm_webp_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_error *err)
 {
@@ -179,6 +206,5 @@ mm_webp_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_
 	config.output.u.RGBA.rgba = img->data;
 	config.output.u.RGBA.stride = (int) stride;
 	config.output.u.RGBA.size = stride * (size_t) img->height;
-	code = WebPDecode(riff.data, riff.len, &config);
-	return code == VP8_STATUS_OK ? MM_OK : webp_failed(code, err);
+	return decode_pieces(riff, &config, header->stop, err);
 }

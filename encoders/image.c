@@ -128,10 +128,10 @@ check_memory(const mm_image_header *header, const mm_limits *limits, mm_error *e
 }
 
 static mm_status
-decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
+decode(mm_slice bytes, const mm_limits *limits, const mm_stop *stop, mm_image *img, mm_error *err)
 {
 	mm_image_format format = mm_image_sniff(bytes.data, bytes.len);
-	mm_image_header header = {.orientation = 1};
+	mm_image_header header = {.orientation = 1, .stop = stop};
 	mm_status status;
 
 	if (format == MM_IMAGE_UNKNOWN)
@@ -154,11 +154,12 @@ decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
 		return status;
 	if (img->channels == 4)
 		mm_image_flatten(img);
-	return mm_image_orient(img, header.orientation, err);
+	return mm_image_orient(img, header.orientation, stop, err);
 }
 
 mm_status
-mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
+mm_image_decode_until(mm_slice bytes, const mm_limits *limits, const mm_stop *stop, mm_image *img,
+					  mm_error *err)
 {
 	mm_limits resolved = mm_limits_resolve(limits);
 	mm_status status;
@@ -172,8 +173,14 @@ mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error
 					   resolved.max_image_bytes);
 		return MM_ERR_LIMIT;
 	}
-	status = decode(bytes, &resolved, img, err);
+	status = decode(bytes, &resolved, stop, img, err);
 	if (status != MM_OK)
 		mm_image_free(img);
 	return status;
+}
+
+mm_status
+mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
+{
+	return mm_image_decode_until(bytes, limits, NULL, img, err);
 }

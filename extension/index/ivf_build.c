@@ -234,7 +234,11 @@ prepare_assignment(IvfBuild *build, const IvfSample *sample)
 		largest = Max(largest, state->centre_scale[list]);
 	build->centre_scale = largest > 0 ? largest : 1;
 	for (Size i = 0; i < values; i++)
+	{
+		if (i % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		square += (double) sample->values[i] * sample->values[i];
+	}
 	build->row_scale = (float) (ASSIGN_RANGE * sqrt(square / Max(values, 1)) / 127);
 	if (build->row_scale <= 0)
 		build->row_scale = 1;

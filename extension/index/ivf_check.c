@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
@@ -84,6 +85,8 @@ collect_row(const IvfRow *row, BlockNumber block, void *arg)
 static int
 compare_rows(const void *a, const void *b)
 {
+	/* A sort of millions of rows takes seconds, and may be left at any time. */
+	CHECK_FOR_INTERRUPTS();
 	return ItemPointerCompare((ItemPointer) & ((const IndexedRow *) a)->tid,
 							  (ItemPointer) & ((const IndexedRow *) b)->tid);
 }
@@ -233,6 +236,25 @@ check_heap(IvfCheck *check, Snapshot snapshot)
 }
 
 /*
+ * A build leaves out versions of a row that were superseded by then within their
+ * page: they share an entry with the newest one.  A snapshot that sees them has
+ * no use for the index, as the planner knows too.
+ */
+static void
+check_snapshot(const IvfCheck *check, Snapshot snapshot)
+{
+	TransactionId built = HeapTupleHeaderGetXmin(check->index->rd_indextuple->t_data);
+
+	if (!check->index->rd_index->indcheckxmin || !XidInMVCCSnapshot(built, snapshot))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("index \"%s\" cannot be checked with a snapshot from before it was built",
+					RelationGetRelationName(check->index)),
+			 errhint("Repeat it in a new transaction.")));
+}
+
+/*
  * Check an index of ours; returns how many rows of its table were checked.
  */
 Datum
@@ -250,6 +272,7 @@ mmodal_index_check(PG_FUNCTION_ARGS)
 	check.state = ivf_state_load(check.index);
 	/* Before the lists are walked: what is committed by now must be found there. */
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	check_snapshot(&check, snapshot);
 	check_lists(&check);
 	check_heap(&check, snapshot);
 	UnregisterSnapshot(snapshot);

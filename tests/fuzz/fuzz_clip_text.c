@@ -27,8 +27,8 @@ fuzz_init(void)
 		"#version: 0.2\na b\na b</w>\nab c\n' s</w>\n\xc3\x83 \xc2\xb8</w>\nabc ab</w>\n";
 	mm_error err = fuzz_no_error();
 
-	bpe =
-		mm_bpe_create((mm_slice){merges, sizeof(merges) - 1}, MM_BPE_FIRST_MERGE + MERGES + 2, &err);
+	bpe = mm_bpe_create((mm_slice){merges, sizeof(merges) - 1}, MM_BPE_FIRST_MERGE + MERGES + 2,
+						&err);
 	FUZZ_CHECK(bpe != NULL, "no tokenizer: %s (%s)", err.message, err.detail);
 }
 

@@ -39,7 +39,7 @@ fuzz_tokens(const tokenizer *t, const uint8_t *data, size_t size)
 		FUZZ_CHECK(good, "bad UTF-8 is accepted");
 		FUZZ_CHECK(n < room, "more ids than %d a byte", t->most);
 		check_ids(t, ids, n, room);
-		for (int max = 2; max <= 77 && max <= n + 1; max += max < 6 ? 1 : 17)
+		for (int max = 2; max <= 40 && max <= n + 1; max += max < 4 ? 1 : 9)
 		{
 			fuzz_status(t->encode(text, fewer, max, &m, &err), &err, 0);
 			check_ids(t, fewer, m, max);

@@ -131,7 +131,7 @@ fetch = $(if $(call given,PYTHON),$(PYTHON),python3) scripts/fetch-model --model
 	$(if $(call given,NAME),--name "$$NAME") $(if $(call given,MERGES),--merges "$$MERGES") \
 	$(if $(call given,ACTIVATION),--activation "$$ACTIVATION")
 
-.PHONY: setup-build model bpe checkpoints demo test check-models lint bench unit-test
+.PHONY: setup-build model bpe checkpoints demo test check-models lint bench unit-test fuzz
 ifneq ($(MODEL),)
 model:
 	@scripts/setup build fetch
@@ -161,7 +161,7 @@ demo:
 	@demo/run
 
 test:
-	@scripts/setup build model demo test lint
+	@scripts/setup build model demo test fuzz lint
 	@$(MAKE) --no-print-directory -s MODEL= model
 	@$(MAKE) --no-print-directory -s checkpoints
 	@$(MAKE) --no-print-directory -s all
@@ -173,6 +173,12 @@ test:
 unit-test: $(FAISS_TEST)
 	@$(MAKE) --no-print-directory -C encoders check
 	@$(FAISS_TEST)
+
+# The long mode; TIME= is CPU time in seconds a target.  make test runs a short one.
+TIME ?= 1800
+fuzz:
+	@scripts/setup build model fuzz
+	@scripts/fuzz --seconds '$(TIME)' --runs 10000000
 
 # PYTHON= has torch, transformers and open_clip.
 check-models:

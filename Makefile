@@ -179,6 +179,9 @@ TIME ?= 1800
 fuzz:
 	@scripts/setup build model fuzz
 	@scripts/fuzz --seconds '$(TIME)' --runs 10000000
+	@$(MAKE) --no-print-directory -s all
+	@scripts/stage
+	@scripts/fuzz-pages --cases tests/fuzz/pages/cases --seconds '$(TIME)'
 
 # PYTHON= has torch, transformers and open_clip.
 check-models:
@@ -193,14 +196,16 @@ $(STRESS): $(wildcard tests/stress/*.[ch])
 	$(CC) -std=c11 -D_DEFAULT_SOURCE -O2 -g -Wall -Wextra -pthread -I$(shell $(PG_CONFIG) --includedir) \
 		-o $@ tests/stress/*.c -L$(shell $(PG_CONFIG) --libdir) -lpq
 
-# Longer than the tests can afford.
+# Longer than the tests can afford: sessions of every kind for STRESS_SECONDS, then
+# 50 kills at random moments, more passes of failure points, more memory.
 .PHONY: stress
 STRESS_SECONDS ?= 300
 stress:
 	@scripts/setup build model test
-	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s all failpoints
 	@scripts/stage
 	@scripts/stress --seconds $(STRESS_SECONDS)
+	@MMODAL_TEST_LONG=1 scripts/test tap=03 tap=05
 
 lint:
 	@scripts/lint

@@ -90,6 +90,20 @@ $(FAISS_TEST): tests/unit/test_kmeans.c $(FAISS_OBJS)
 	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -o $@ $< $(FAISS_OBJS) \
 		-lcmocka $(FAISS_LIBS) -lopenblas -lm -lpthread
 
+# The light library with failure points (extension/failpoint.h), for the tests of
+# crashes alone; it checks assertions where it differs.
+FAILPOINT_DIR = build/failpoints
+FAILPOINT_SRCS := $(shell grep -l 'failpoint\.h"' extension/*.c extension/*/*.c)
+FAILPOINT_OBJS = $(FAILPOINT_SRCS:%.c=$(FAILPOINT_DIR)/%.o)
+.PHONY: failpoints
+failpoints: $(FAILPOINT_DIR)/mmodal.so
+$(FAILPOINT_OBJS): $(FAILPOINT_DIR)/%.o: %.c $(wildcard extension/*.h extension/*/*.h)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(CFLAGS_SL) $(CPPFLAGS) -DMMODAL_FAILPOINTS -DUSE_ASSERT_CHECKING=1 -c -o $@ $<
+$(FAILPOINT_DIR)/mmodal.so: $(FAILPOINT_OBJS) $(OBJS)
+	$(CC) $(CFLAGS) -shared -o $@ $(FAILPOINT_OBJS) \
+		$(filter-out $(FAILPOINT_SRCS:%.c=%.o),$(OBJS)) $(LDFLAGS) $(SHLIB_LINK)
+
 # Models are put in place by rename: backends map them, and a file changed in
 # place under a mapping would kill them.
 install: install-compute install-models
@@ -117,7 +131,7 @@ fetch = $(if $(call given,PYTHON),$(PYTHON),python3) scripts/fetch-model --model
 	$(if $(call given,NAME),--name "$$NAME") $(if $(call given,MERGES),--merges "$$MERGES") \
 	$(if $(call given,ACTIVATION),--activation "$$ACTIVATION")
 
-.PHONY: setup-build model bpe checkpoints demo test check-models lint bench unit-test
+.PHONY: setup-build model bpe checkpoints demo test check-models lint bench unit-test fuzz
 ifneq ($(MODEL),)
 model:
 	@scripts/setup build fetch
@@ -147,12 +161,12 @@ demo:
 	@demo/run
 
 test:
-	@scripts/setup build model demo test lint
+	@scripts/setup build model demo test fuzz lint
 	@$(MAKE) --no-print-directory -s MODEL= model
 	@$(MAKE) --no-print-directory -s checkpoints
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
-	@$(MAKE) --no-print-directory -s $(FAISS_TEST)
+	@$(MAKE) --no-print-directory -s $(FAISS_TEST) failpoints
 	@scripts/stage
 	@scripts/test
 
@@ -160,11 +174,33 @@ unit-test: $(FAISS_TEST)
 	@$(MAKE) --no-print-directory -C encoders check
 	@$(FAISS_TEST)
 
+# The long mode; TIME= is CPU time in seconds a target.  make test runs a short one.
+TIME ?= 1800
+fuzz:
+	@scripts/setup build model fuzz
+	@scripts/fuzz --seconds '$(TIME)' --runs 10000000
+
 # PYTHON= has torch, transformers and open_clip.
 check-models:
 	@scripts/setup build
 	@$(MAKE) --no-print-directory -s -C encoders
 	@$(if $(call given,PYTHON),PYTHON='$(PYTHON)') scripts/check-models
+
+# Clients of the stress test.
+STRESS = build/stress/mm-stress
+$(STRESS): $(wildcard tests/stress/*.[ch])
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -D_DEFAULT_SOURCE -O2 -g -Wall -Wextra -pthread -I$(shell $(PG_CONFIG) --includedir) \
+		-o $@ tests/stress/*.c -L$(shell $(PG_CONFIG) --libdir) -lpq
+
+# Longer than the tests can afford.
+.PHONY: stress
+STRESS_SECONDS ?= 300
+stress:
+	@scripts/setup build model test
+	@$(MAKE) --no-print-directory -s all
+	@scripts/stage
+	@scripts/stress --seconds $(STRESS_SECONDS)
 
 lint:
 	@scripts/lint

@@ -69,26 +69,45 @@ walk_of(int orientation, ptrdiff_t w, ptrdiff_t h)
 	}
 }
 
+/* Turning goes across the rows of one picture: by squares that stay in the cache. */
+#define SQUARE 32
+
 mm_status
-mm_image_orient(mm_image *img, int orientation, mm_error *err)
+mm_image_orient(mm_image *img, int orientation, const mm_stop *stop, mm_error *err)
 {
 	bool turned = orientation >= 5;
 	int width = turned ? img->height : img->width;
 	int height = turned ? img->width : img->height;
 	walk step = walk_of(orientation, img->width, img->height);
-	uint8_t *upright, *out;
+	uint8_t *upright;
 
 	if (orientation <= 1 || orientation > 8)
 		return MM_OK;
-	out = upright = malloc((size_t) width * height * 3);
+	upright = malloc((size_t) width * height * 3);
 	if (upright == NULL)
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
-	for (int y = 0; y < height; y++)
+	for (int top = 0; top < height; top += SQUARE)
 	{
-		const uint8_t *in = img->data + 3 * (step.start + y * step.dy);
+		int bottom = height - top < SQUARE ? height : top + SQUARE;
 
-		for (int x = 0; x < width; x++, in += 3 * step.dx, out += 3)
-			memcpy(out, in, 3);
+		if (mm_stop_asked(stop))
+		{
+			free(upright);
+			return mm_fail(err, MM_ERR_CANCELED, "canceled");
+		}
+		for (int left = 0; left < width; left += SQUARE)
+		{
+			int right = width - left < SQUARE ? width : left + SQUARE;
+
+			for (int y = top; y < bottom; y++)
+			{
+				const uint8_t *in = img->data + 3 * (step.start + y * step.dy + left * step.dx);
+				uint8_t *out = upright + 3 * ((size_t) y * width + left);
+
+				for (int x = left; x < right; x++, in += 3 * step.dx, out += 3)
+					memcpy(out, in, 3);
+			}
+		}
 	}
 	free(img->data);
 	img->data = upright;

@@ -130,6 +130,7 @@ mm_bmp_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 
 	header->width = b.width;
 	header->height = b.height;
+	header->decode_bytes = (int64_t) (4 * (uint64_t) b.width * (uint64_t) b.height);
 	return status;
 }
 

@@ -20,9 +20,13 @@
 
 /*
  * A progressive file may hold any number of scans over the whole picture, each
- * a few bytes long and as dear to decode as a picture.  Encoders write about ten.
+ * a few bytes long and as dear to decode as a picture.  Encoders write about ten:
+ * MANY_SCANS are always taken, more of them, up to MAX_SCANS, as long as they go
+ * over SCAN_PIXELS in all, which is some seconds' work.
  */
+#define MANY_SCANS 20
 #define MAX_SCANS 100
+#define SCAN_PIXELS INT64_C(2000000000)
 
 /* libjpeg's own error manager first: it finds ours through it. */
 typedef struct jpeg_errors
@@ -31,6 +35,8 @@ typedef struct jpeg_errors
 	jmp_buf escape;
 	char message[JMSG_LENGTH_MAX];
 	mm_status status;
+	int max_scans;
+	const mm_stop *stop;
 } jpeg_errors;
 
 static mm_status
@@ -82,15 +88,22 @@ output_nothing(j_common_ptr cinfo)
 	(void) cinfo;
 }
 
+/* Called for every row of blocks, in each scan. */
 static void
-count_scans(j_common_ptr cinfo)
+watch_progress(j_common_ptr cinfo)
 {
 	jpeg_errors *errors = (jpeg_errors *) cinfo->err;
 
-	if (((j_decompress_ptr) cinfo)->input_scan_number > MAX_SCANS)
+	if (mm_stop_asked(errors->stop))
+	{
+		errors->status = MM_ERR_CANCELED;
+		snprintf(errors->message, sizeof(errors->message), "canceled");
+		longjmp(errors->escape, 1);
+	}
+	if (((j_decompress_ptr) cinfo)->input_scan_number > errors->max_scans)
 	{
 		errors->status = MM_ERR_LIMIT;
-		snprintf(errors->message, sizeof(errors->message), "more than %d scans", MAX_SCANS);
+		snprintf(errors->message, sizeof(errors->message), "more than %d scans", errors->max_scans);
 		longjmp(errors->escape, 1);
 	}
 }
@@ -110,13 +123,15 @@ decoder_init(jpeg_decoder *d)
 	d->errors.mgr.error_exit = error_exit;
 	d->errors.mgr.emit_message = emit_message;
 	d->errors.mgr.output_message = output_nothing;
-	d->progress.progress_monitor = count_scans;
+	d->errors.max_scans = MANY_SCANS; /* until the size is known */
+	d->progress.progress_monitor = watch_progress;
 }
 
 static mm_status
 decoder_failed(jpeg_decoder *d, mm_error *err)
 {
-	mm_fail(err, d->errors.status, "could not decode JPEG picture");
+	mm_fail(err, d->errors.status,
+			d->errors.status == MM_ERR_CANCELED ? "canceled" : "could not decode JPEG picture");
 	mm_fail_detail(err, "%s", d->errors.message);
 	jpeg_destroy_decompress(&d->cinfo);
 	return d->errors.status;
@@ -131,6 +146,28 @@ orientation_of(const struct jpeg_decompress_struct *cinfo)
 			return mm_exif_orientation(m->data + 6, m->data_length - 6);
 	}
 	return 1;
+}
+
+/*
+ * The pixels, and of a picture in several scans the coefficients of all of its
+ * blocks.  Markers that are kept are copies of parts of the file.
+ */
+static int64_t
+decode_bytes(struct jpeg_decompress_struct *cinfo, size_t file_bytes)
+{
+	int channels = cinfo->num_components == 4 ? 4 : 3;
+	int64_t bytes = (int64_t) channels * cinfo->image_width * cinfo->image_height;
+
+	for (int c = 0; c < cinfo->num_components && jpeg_has_multiple_scans(cinfo); c++)
+	{
+		const jpeg_component_info *comp = &cinfo->comp_info[c];
+		int64_t across = (int64_t) comp->width_in_blocks + comp->h_samp_factor;
+		int64_t down = (int64_t) comp->height_in_blocks + comp->v_samp_factor;
+
+		bytes += across * down * (int64_t) sizeof(JBLOCK);
+	}
+	/* rows at work, tables */
+	return bytes + (int64_t) file_bytes + 256 * (int64_t) cinfo->image_width + (1 << 20);
 }
 
 /* May leave through the decoder's escape. */
@@ -157,6 +194,7 @@ mm_jpeg_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 	header->width = d.cinfo.image_width;
 	header->height = d.cinfo.image_height;
 	header->orientation = orientation_of(&d.cinfo);
+	header->decode_bytes = decode_bytes(&d.cinfo, bytes.len);
 	components = d.cinfo.num_components;
 	jpeg_destroy_decompress(&d.cinfo);
 	if (components != 1 && components != 3 && components != 4)
@@ -194,6 +232,14 @@ rgb_from_inverted_cmyk(mm_image *img)
 	img->channels = 3;
 }
 
+static int
+most_scans(const struct jpeg_decompress_struct *cinfo)
+{
+	int64_t scans = SCAN_PIXELS / ((int64_t) cinfo->image_width * cinfo->image_height);
+
+	return scans < MANY_SCANS ? MANY_SCANS : scans > MAX_SCANS ? MAX_SCANS : (int) scans;
+}
+
 /* May leave through the decoder's escape. */
 static void
 start(jpeg_decoder *d, mm_slice bytes)
@@ -201,6 +247,7 @@ start(jpeg_decoder *d, mm_slice bytes)
 	struct jpeg_decompress_struct *cinfo = &d->cinfo;
 
 	read_header(d, bytes);
+	d->errors.max_scans = most_scans(cinfo);
 	/* coefficients of a progressive picture: 4 components at most, of whole blocks */
 	cinfo->mem->max_memory_to_use =
 		(long) (8 * ((int64_t) cinfo->image_width + 64) * ((int64_t) cinfo->image_height + 64)) +
@@ -217,9 +264,9 @@ mm_jpeg_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_
 	jpeg_decoder d;
 	size_t stride;
 
-	(void) header;
 	/* img is the caller's, so what is stored there survives the longjmp */
 	decoder_init(&d);
+	d.errors.stop = header->stop;
 	if (setjmp(d.errors.escape))
 		return decoder_failed(&d, err);
 	start(&d, bytes);

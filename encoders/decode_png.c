@@ -13,53 +13,111 @@
  */
 #include "image.h"
 
+#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <emmintrin.h> /* stb_image includes it too: not behind our macros */
+#endif
+
 #include "error.h"
 
-/* Memory for the picture at hand; stb_image's hooks take no argument. */
-typedef struct allowance
+/* Blocks that stb_image holds at the same time; it needs half as many. */
+#define MAX_BLOCKS 16
+
+/* The decoding at hand; stb_image's hooks take no argument. */
+typedef struct decoding
 {
 	size_t limit; /* most bytes of one allocation */
 	bool exceeded;
 	bool exhausted; /* the system had no more */
-} allowance;
+	const mm_stop *stop;
+	bool canceled;
+	jmp_buf escape;
+	void *blocks[MAX_BLOCKS]; /* for the escape to free */
+} decoding;
 
-static _Thread_local allowance stb_memory;
+static _Thread_local decoding stb;
+
+/* Let a block's place hold another one; a new block has the place of NULL. */
+static bool
+replace_block(const void *old, void *block)
+{
+	for (int i = 0; i < MAX_BLOCKS; i++)
+	{
+		if (stb.blocks[i] != old)
+			continue;
+		stb.blocks[i] = block;
+		return true;
+	}
+	return false;
+}
 
 static void *
 limited_realloc(void *p, size_t size)
 {
 	void *q;
 
-	if (size > stb_memory.limit)
+	if (size > stb.limit)
 	{
-		stb_memory.exceeded = true;
+		stb.exceeded = true;
 		return NULL;
 	}
 	q = realloc(p, size);
 	if (q == NULL)
-		stb_memory.exhausted = true;
+		stb.exhausted = true;
+	else if (!replace_block(p, q))
+	{
+		/* cannot be, and must not leak */
+		free(q);
+		return NULL;
+	}
 	return q;
+}
+
+static void
+free_block(void *p)
+{
+	if (p != NULL)
+		replace_block(p, NULL);
+	free(p);
+}
+
+/*
+ * stb_image has no hook for interruptions.  But it asserts something for every
+ * code of a compressed block, and switches on every row's filter.
+ */
+static void
+look_for_stop(void)
+{
+	if (!mm_stop_asked(stb.stop))
+		return;
+	stb.canceled = true;
+	longjmp(stb.escape, 1);
 }
 
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
-#define STBI_ASSERT(x) ((void) 0)
+#define STBI_ASSERT(x) look_for_stop()
 #define STBI_MALLOC(size) limited_realloc(NULL, size)
 #define STBI_REALLOC(p, size) limited_realloc(p, size)
-#define STBI_FREE(p) free(p)
+#define STBI_FREE(p) free_block(p)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wsign-compare"
+/* a space behind its name would make another macro of this */
+/* clang-format off */
+#define switch(value) switch (look_for_stop(), (value))
+/* clang-format on */
 #include <stb/stb_image.h>
 #pragma GCC diagnostic pop
+#undef switch
 
 #define PALETTE_BYTES 768 /* 256 entries of R, G, B */
 #define CHUNK_EXTRA 12    /* length, name and checksum around a chunk's data */
@@ -78,6 +136,24 @@ big32(const uint8_t *p)
 {
 	return (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
 }
+
+/* What the header says, and what follows from it. */
+typedef struct png_info
+{
+	int64_t width, height;
+	int depth;
+	int channels; /* stored ones: a palette's index is one */
+	bool palette;
+	bool interlaced;
+	bool transparent; /* a colour, or entries of the palette */
+} png_info;
+
+/* Bytes that stb_image takes for a picture, at most. */
+typedef struct png_memory
+{
+	int64_t largest; /* in one allocation */
+	int64_t total;   /* at a time */
+} png_memory;
 
 static mm_status
 bad(mm_error *err, const char *detail)
@@ -136,18 +212,86 @@ is_critical(const png_chunk *chunk)
 	return (chunk->name >> 24 & 0x20) == 0;
 }
 
+static bool
+has_chunk(mm_slice bytes, uint32_t name)
+{
+	size_t at = FIRST_CHUNK;
+	png_chunk chunk;
+
+	while (next_chunk(bytes, &at, &chunk))
+		if (chunk.name == name)
+			return true;
+	return false;
+}
+
+static bool
+read_info(mm_slice bytes, png_info *info)
+{
+	static const int channels[] = {1, 0, 3, 1, 2, 0, 4}; /* by colour type */
+	size_t at = FIRST_CHUNK;
+	png_chunk chunk;
+	int color;
+
+	if (bytes.len < FIRST_CHUNK || !next_chunk(bytes, &at, &chunk) ||
+		chunk.name != CHUNK_NAME('I', 'H', 'D', 'R') || chunk.len != 13)
+		return false;
+	color = chunk.data[9] < 7 ? chunk.data[9] : 1;
+	*info = (png_info){.width = big32(chunk.data),
+					   .height = big32(chunk.data + 4),
+					   .depth = chunk.data[8] > 8 ? 16 : chunk.data[8],
+					   .channels = channels[color],
+					   .palette = color == 3,
+					   .interlaced = chunk.data[12] != 0,
+					   .transparent = has_chunk(bytes, CHUNK_NAME('t', 'R', 'N', 'S'))};
+	return true;
+}
+
+/* Channels of the pixels made of it. */
+static int
+channels_made(const png_info *info)
+{
+	return info->transparent || info->channels == 2 || info->channels == 4 ? 4 : 3;
+}
+
+/*
+ * stb_image inflates into a buffer of the size that the header tells, or of
+ * twice that where the data needs more, as that of interlaced pictures does.
+ * Beside it the pixels are made; when it has gone, other ones of them, with
+ * more channels or 8 bits.  The compressed data is brought together in a buffer
+ * that doubles.
+ */
+static png_memory
+memory_of(const png_info *info, mm_slice bytes)
+{
+	int64_t pixels = info->width * info->height;
+	int64_t row = (info->width * info->channels * info->depth + 7) / 8 + 1;
+	int64_t inflated = 2 * row * info->height;
+	int64_t made = pixels * channels_made(info) * (info->depth > 8 ? 2 : 1);
+	int64_t file = 2 * (int64_t) bytes.len + 65536;
+	int64_t first = inflated + made + (info->interlaced ? made : 0);
+	png_memory memory = {.largest = file + (inflated > made ? inflated : made)};
+
+	if (info->palette)
+		first += pixels + (int64_t) bytes.len;
+	memory.total = file + (first > 2 * made ? first : 2 * made);
+	return memory;
+}
+
 mm_status
 mm_png_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 {
 	uint32_t table[256];
 	size_t at = FIRST_CHUNK;
+	bool palette = false;
+	png_info info;
 	png_chunk chunk;
 
-	if (bytes.len < FIRST_CHUNK || !next_chunk(bytes, &at, &chunk) ||
-		chunk.name != CHUNK_NAME('I', 'H', 'D', 'R') || chunk.len != 13)
+	if (!read_info(bytes, &info))
 		return bad(err, "no header");
-	header->width = big32(chunk.data);
-	header->height = big32(chunk.data + 4);
+	header->width = info.width;
+	header->height = info.height;
+	if (info.width <= MM_MAX_SIDE && info.height <= MM_MAX_SIDE)
+		header->decode_bytes = memory_of(&info, bytes).total;
 
 	crc_table(table);
 	at = FIRST_CHUNK;
@@ -157,6 +301,13 @@ mm_png_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 			return bad(err, "file is cut short");
 		if (is_critical(&chunk) && !checksum_holds(table, &chunk))
 			return bad(err, "wrong checksum");
+		if (chunk.name == CHUNK_NAME('P', 'L', 'T', 'E'))
+		{
+			/* each would be filled up, and make 768 bytes of 12 */
+			if (palette)
+				return bad(err, "more than one palette");
+			palette = true;
+		}
 		if (chunk.name == CHUNK_NAME('e', 'X', 'I', 'f'))
 			header->orientation = mm_exif_orientation(chunk.data, chunk.len);
 	} while (chunk.name != CHUNK_NAME('I', 'E', 'N', 'D'));
@@ -200,60 +351,49 @@ fill_palettes(mm_slice bytes)
 	return (mm_slice){copy, room};
 }
 
-static bool
-has_chunk(mm_slice bytes, uint32_t name)
-{
-	size_t at = FIRST_CHUNK;
-	png_chunk chunk;
-
-	while (next_chunk(bytes, &at, &chunk))
-		if (chunk.name == name)
-			return true;
-	return false;
-}
-
 static mm_status
-load(mm_slice bytes, bool transparent, mm_image *img, mm_error *err)
+load(mm_slice bytes, int wanted, mm_image *img, mm_error *err)
 {
-	int width, height, channels, wanted;
-	uint8_t *data = NULL;
-
-	if (stbi_info_from_memory(bytes.data, (int) bytes.len, &width, &height, &channels))
+	/* img is the caller's, so what is stored there survives the longjmp */
+	if (setjmp(stb.escape) == 0)
+		img->data = stbi_load_from_memory(bytes.data, (int) bytes.len, &img->width, &img->height,
+										  &img->channels, wanted);
+	img->channels = wanted;
+	if (stb.canceled)
 	{
-		wanted = transparent || channels == 2 || channels == 4 ? 4 : 3;
-		data =
-			stbi_load_from_memory(bytes.data, (int) bytes.len, &width, &height, &channels, wanted);
+		for (int i = 0; i < MAX_BLOCKS; i++)
+			free(stb.blocks[i]);
+		return mm_fail(err, MM_ERR_CANCELED, "canceled");
 	}
-	if (data == NULL && stb_memory.exhausted)
+	if (img->data != NULL)
+		return MM_OK;
+	if (stb.exhausted)
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
-	if (data == NULL && stb_memory.exceeded)
+	if (stb.exceeded)
 	{
 		mm_fail(err, MM_ERR_LIMIT, "could not decode PNG picture");
 		mm_fail_detail(err, "compressed data is larger than the picture");
 		return MM_ERR_LIMIT;
 	}
-	if (data == NULL)
-		return bad(err, stbi_failure_reason());
-	*img = (mm_image){.width = width, .height = height, .channels = wanted, .data = data};
-	return MM_OK;
+	return bad(err, stbi_failure_reason());
 }
 
 mm_status
 mm_png_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_error *err)
 {
-	/* stb inflates into a buffer that doubles: at 16 bits and 4 channels, 8 bytes a pixel */
-	size_t raw = ((size_t) header->width * 8 + 16) * (size_t) header->height;
-	bool transparent = has_chunk(bytes, CHUNK_NAME('t', 'R', 'N', 'S'));
+	png_info info;
 	mm_slice filled;
 	mm_status status;
 
-	stb_memory = (allowance){.limit = 2 * (raw + bytes.len) + 65536};
+	if (!read_info(bytes, &info))
+		return bad(err, "no header");
+	stb = (decoding){.limit = (size_t) memory_of(&info, bytes).largest, .stop = header->stop};
 	if (!has_chunk(bytes, CHUNK_NAME('P', 'L', 'T', 'E')))
-		return load(bytes, transparent, img, err);
+		return load(bytes, channels_made(&info), img, err);
 	filled = fill_palettes(bytes);
 	if (filled.data == NULL)
 		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
-	status = load(filled, transparent, img, err);
+	status = load(filled, channels_made(&info), img, err);
 	free((void *) filled.data);
 	return status;
 }

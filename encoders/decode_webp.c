@@ -112,6 +112,23 @@ is_extended(mm_slice riff)
 		   memcmp((const uint8_t *) riff.data + RIFF_HEADER, "VP8X", 4) == 0;
 }
 
+/*
+ * Lossless data is unpacked to 32 bits a pixel, with up to another byte for the
+ * small pictures that steer it; alpha is such data, and then a plane.  Not
+ * counted are code tables of lossless data, of which a file made for it can ask
+ * for as many as there are blocks of 4 x 4 pixels, but not more than 65,536.
+ */
+static int64_t
+decode_bytes(const WebPBitstreamFeatures *features)
+{
+	int64_t pixels = (int64_t) features->width * features->height;
+	int64_t rows = (int64_t) features->width * 256;
+
+	if (features->has_alpha)
+		return (4 + 5 + 1) * pixels + rows;
+	return (features->format == 1 ? 3 : 3 + 5) * pixels + rows;
+}
+
 mm_status
 mm_webp_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 {
@@ -129,7 +146,35 @@ mm_webp_header(mm_slice bytes, mm_image_header *header, mm_error *err)
 		return mm_fail(err, MM_ERR_UNSUPPORTED, "animated WebP pictures are not supported");
 	header->width = features.width;
 	header->height = features.height;
+	header->decode_bytes = decode_bytes(&features);
 	return is_extended(riff) ? walk_chunks(riff, header, err) : MM_OK;
+}
+
+/* Bytes are handed over in so many pieces, or a few at a time. */
+#define PIECES 256
+#define LEAST_PIECE 64
+
+/* Decode as if the bytes came one after the other: in between it can be given up. */
+static mm_status
+decode_pieces(mm_slice riff, WebPDecoderConfig *config, const mm_stop *stop, mm_error *err)
+{
+	WebPIDecoder *decoder = WebPIDecode(NULL, 0, config);
+	size_t piece = riff.len / PIECES > LEAST_PIECE ? riff.len / PIECES : LEAST_PIECE;
+	VP8StatusCode code = VP8_STATUS_SUSPENDED;
+	bool canceled = false;
+
+	if (decoder == NULL)
+		return mm_fail(err, MM_ERR_NO_MEMORY, "out of memory");
+	for (size_t have = 0; code == VP8_STATUS_SUSPENDED && have < riff.len && !canceled;)
+	{
+		have = riff.len - have > piece ? have + piece : riff.len;
+		code = WebPIUpdate(decoder, riff.data, have);
+		canceled = mm_stop_asked(stop);
+	}
+	WebPIDelete(decoder);
+	if (canceled)
+		return mm_fail(err, MM_ERR_CANCELED, "canceled");
+	return code == VP8_STATUS_OK ? MM_OK : webp_failed(code, err);
 }
 
 mm_status
@@ -161,6 +206,5 @@ mm_webp_decode(mm_slice bytes, const mm_image_header *header, mm_image *img, mm_
 	config.output.u.RGBA.rgba = img->data;
 	config.output.u.RGBA.stride = (int) stride;
 	config.output.u.RGBA.size = stride * (size_t) img->height;
-	code = WebPDecode(riff.data, riff.len, &config);
-	return code == VP8_STATUS_OK ? MM_OK : webp_failed(code, err);
+	return decode_pieces(riff, &config, header->stop, err);
 }

@@ -18,11 +18,21 @@ mm_fail(mm_error *err, mm_status status, const char *fmt, ...)
 	if (err == NULL)
 		return status;
 	err->status = status;
+	err->limit = MM_LIMIT_FIXED;
 	err->detail[0] = '\0';
 	va_start(args, fmt);
 	vsnprintf(err->message, sizeof(err->message), fmt, args);
 	va_end(args);
 	return status;
+}
+
+mm_status
+mm_fail_limit(mm_error *err, mm_limit limit, const char *message)
+{
+	mm_fail(err, MM_ERR_LIMIT, "%s", message);
+	if (err != NULL)
+		err->limit = limit;
+	return MM_ERR_LIMIT;
 }
 
 void

@@ -17,6 +17,9 @@
 extern mm_status mm_fail(mm_error *err, mm_status status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The same for MM_ERR_LIMIT, where a caller can raise the limit. */
+extern mm_status mm_fail_limit(mm_error *err, mm_limit limit, const char *message);
+
 /* Add the facts to a failure that mm_fail recorded. */
 extern void mm_fail_detail(mm_error *err, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));

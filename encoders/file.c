@@ -29,7 +29,8 @@ io_error(mm_error *err, const char *what, const char *path)
 		snprintf(text, sizeof(text), "error %d", saved);
 	mm_fail(err, saved == ENOENT || saved == ENOTDIR ? MM_ERR_NOT_FOUND : MM_ERR_IO,
 			"could not %s model file \"%s\"", what, strrchr(path, '/') + 1);
-	mm_fail_detail(err, "%s: %s", path, text);
+	/* no path: whoever may embed is told this, and the server's paths are not for all */
+	mm_fail_detail(err, "%s", text);
 	return saved == ENOENT || saved == ENOTDIR ? MM_ERR_NOT_FOUND : MM_ERR_IO;
 }
 
@@ -68,8 +69,9 @@ regular_size(int fd, const char *path, size_t *size, mm_error *err)
 		return io_error(err, "stat", path);
 	if (!S_ISREG(st.st_mode))
 	{
-		errno = EINVAL;
-		return io_error(err, "read", path);
+		mm_fail(err, MM_ERR_IO, "could not read model file \"%s\"", strrchr(path, '/') + 1);
+		mm_fail_detail(err, "It is no regular file");
+		return MM_ERR_IO;
 	}
 	*size = st.st_size;
 	return MM_OK;

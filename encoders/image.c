@@ -73,6 +73,8 @@ mm_limits_resolve(const mm_limits *limits)
 		resolved.max_image_bytes = (size_t) 64 << 20;
 	if (resolved.max_image_pixels == 0)
 		resolved.max_image_pixels = 100 * 1000 * 1000;
+	if (resolved.max_decode_bytes == 0)
+		resolved.max_decode_bytes = (size_t) 1 << 30;
 	if (resolved.max_text_bytes == 0)
 		resolved.max_text_bytes = (size_t) 1 << 20;
 	return resolved;
@@ -90,10 +92,16 @@ check_size(const mm_image_header *header, const mm_limits *limits, mm_error *err
 {
 	if (header->width < 1 || header->height < 1)
 		return mm_fail(err, MM_ERR_BAD_IMAGE, "picture has no pixels");
-	if (header->width > INT_MAX / 16 || header->height > INT_MAX / 16 ||
-		(uint64_t) header->width * (uint64_t) header->height > limits->max_image_pixels)
+	if (header->width > MM_MAX_SIDE || header->height > MM_MAX_SIDE)
 	{
 		mm_fail(err, MM_ERR_LIMIT, "picture is too large");
+		mm_fail_detail(err, "%lld x %lld pixels, where a side may have %d",
+					   (long long) header->width, (long long) header->height, MM_MAX_SIDE);
+		return MM_ERR_LIMIT;
+	}
+	if ((uint64_t) header->width * (uint64_t) header->height > limits->max_image_pixels)
+	{
+		mm_fail_limit(err, MM_LIMIT_IMAGE_PIXELS, "picture is too large");
 		mm_fail_detail(err, "%lld x %lld pixels, where %zu are allowed", (long long) header->width,
 					   (long long) header->height, limits->max_image_pixels);
 		return MM_ERR_LIMIT;
@@ -101,11 +109,29 @@ check_size(const mm_image_header *header, const mm_limits *limits, mm_error *err
 	return MM_OK;
 }
 
+/* To be turned, a picture is there twice; all else is done in place. */
 static mm_status
-decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
+check_memory(const mm_image_header *header, const mm_limits *limits, mm_error *err)
+{
+	uint64_t bytes = (uint64_t) header->decode_bytes;
+	uint64_t turning = 6 * (uint64_t) header->width * (uint64_t) header->height;
+
+	if (header->orientation > 1 && bytes < turning)
+		bytes = turning;
+	if (bytes <= limits->max_decode_bytes)
+		return MM_OK;
+	mm_fail_limit(err, MM_LIMIT_DECODE_BYTES, "picture takes too much memory to decode");
+	mm_fail_detail(err, "%lld x %lld pixels may take %llu bytes, where %zu are allowed",
+				   (long long) header->width, (long long) header->height,
+				   (unsigned long long) bytes, limits->max_decode_bytes);
+	return MM_ERR_LIMIT;
+}
+
+static mm_status
+decode(mm_slice bytes, const mm_limits *limits, const mm_stop *stop, mm_image *img, mm_error *err)
 {
 	mm_image_format format = mm_image_sniff(bytes.data, bytes.len);
-	mm_image_header header = {.orientation = 1};
+	mm_image_header header = {.orientation = 1, .stop = stop};
 	mm_status status;
 
 	if (format == MM_IMAGE_UNKNOWN)
@@ -118,6 +144,8 @@ decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
 	status = formats[format].header(bytes, &header, err);
 	if (status == MM_OK)
 		status = check_size(&header, limits, err);
+	if (status == MM_OK)
+		status = check_memory(&header, limits, err);
 	if (status != MM_OK)
 		return status;
 
@@ -126,11 +154,12 @@ decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
 		return status;
 	if (img->channels == 4)
 		mm_image_flatten(img);
-	return mm_image_orient(img, header.orientation, err);
+	return mm_image_orient(img, header.orientation, stop, err);
 }
 
 mm_status
-mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
+mm_image_decode_until(mm_slice bytes, const mm_limits *limits, const mm_stop *stop, mm_image *img,
+					  mm_error *err)
 {
 	mm_limits resolved = mm_limits_resolve(limits);
 	mm_status status;
@@ -139,13 +168,19 @@ mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error
 	/* stb_image counts in int */
 	if (bytes.len > resolved.max_image_bytes || bytes.len > INT_MAX / 4)
 	{
-		mm_fail(err, MM_ERR_LIMIT, "picture is too large");
+		mm_fail_limit(err, MM_LIMIT_IMAGE_BYTES, "picture is too large");
 		mm_fail_detail(err, "%zu bytes, where %zu are allowed", bytes.len,
 					   resolved.max_image_bytes);
 		return MM_ERR_LIMIT;
 	}
-	status = decode(bytes, &resolved, img, err);
+	status = decode(bytes, &resolved, stop, img, err);
 	if (status != MM_OK)
 		mm_image_free(img);
 	return status;
+}
+
+mm_status
+mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img, mm_error *err)
+{
+	return mm_image_decode_until(bytes, limits, NULL, img, err);
 }

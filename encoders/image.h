@@ -25,12 +25,31 @@ typedef struct mm_image
 } mm_image;
 
 /*
+ * Asked every few milliseconds of a decoding whether to give it up, with
+ * MM_ERR_CANCELED.
+ */
+typedef struct mm_stop
+{
+	bool (*asked)(void *arg);
+	void *arg;
+} mm_stop;
+
+/* stop may be NULL: never */
+static inline bool
+mm_stop_asked(const mm_stop *stop)
+{
+	return stop != NULL && stop->asked(stop->arg);
+}
+
+/*
  * Decode JPEG, PNG, WebP or BMP bytes to the canonical RGB.  The header's size is
  * held against the limits before any pixel memory is taken.  On success the
  * caller frees img with mm_image_free; on failure img is zeroed.
  */
 extern mm_status mm_image_decode(mm_slice bytes, const mm_limits *limits, mm_image *img,
 								 mm_error *err);
+extern mm_status mm_image_decode_until(mm_slice bytes, const mm_limits *limits, const mm_stop *stop,
+									   mm_image *img, mm_error *err);
 extern void mm_image_free(mm_image *img);
 
 /* limits with every 0 replaced by its default */
@@ -43,12 +62,19 @@ typedef struct mm_image_header
 {
 	int64_t width;
 	int64_t height;
-	int orientation; /* EXIF: 1 to 8 */
+	int orientation;      /* EXIF: 1 to 8 */
+	int64_t decode_bytes; /* memory that decoding takes at most, with the pixels that it leaves */
+	const mm_stop *stop;  /* for those who decode it; may be NULL */
 } mm_image_header;
+
+/* Longest side of a picture: that of a JPEG. */
+#define MM_MAX_SIDE 65535
 
 /*
  * A format has two functions.  The first reads the size, for the limits, and
- * takes no memory for pixels; the second gets what it found.  Both are given
+ * takes no memory for pixels; the second gets what it found.  The memory is a
+ * bound for whatever the file holds behind its header; it need not be right
+ * where a side is over MM_MAX_SIDE.  Both are given
  * bytes with the signature of their format.  The second leaves RGB or RGBA in
  * img, not yet turned; what it leaves there on failure is freed by the caller.
  */
@@ -77,7 +103,8 @@ extern int mm_exif_orientation(const uint8_t *tiff, size_t len);
 extern void mm_image_flatten(mm_image *img);
 
 /* Apply an EXIF orientation, 1 to 8. */
-extern mm_status mm_image_orient(mm_image *img, int orientation, mm_error *err);
+extern mm_status mm_image_orient(mm_image *img, int orientation, const mm_stop *stop,
+								 mm_error *err);
 
 /*---- resize.c ----*/
 

@@ -42,9 +42,20 @@ typedef enum mm_status
 	MM_ERR_LIMIT             /* over a limit of mm_limits */
 } mm_status;
 
+/* What an MM_ERR_LIMIT is over: a field of mm_limits, or none of them. */
+typedef enum mm_limit
+{
+	MM_LIMIT_FIXED = 0,
+	MM_LIMIT_IMAGE_BYTES,
+	MM_LIMIT_IMAGE_PIXELS,
+	MM_LIMIT_DECODE_BYTES,
+	MM_LIMIT_TEXT_BYTES
+} mm_limit;
+
 typedef struct mm_error
 {
 	mm_status status;
+	mm_limit limit;
 	char message[256];
 	char detail[512];
 } mm_error;
@@ -102,6 +113,7 @@ typedef struct mm_limits
 {
 	size_t max_image_bytes;  /* default 64 MiB */
 	size_t max_image_pixels; /* width * height; default 100,000,000 */
+	size_t max_decode_bytes; /* memory to decode one picture in; default 1 GiB */
 	size_t max_text_bytes;   /* default 1 MiB */
 } mm_limits;
 

@@ -77,10 +77,12 @@ axis_of(int in_size, int64_t out_size, int64_t from, int n)
 	axis a = {.same = in_size == out_size, .in_size = in_size, .from = from, .n = n};
 	int unused;
 
-	a.lo = (int) from;
-	a.hi = (int) from + n;
 	if (a.same)
+	{
+		a.lo = (int) from;
+		a.hi = (int) from + n;
 		return a;
+	}
 	a.scale = (double) in_size / (double) out_size;
 	a.stretch = a.scale < 1.0 ? 1.0 : a.scale;
 	inputs_of(&a, from, &a.lo, &unused);

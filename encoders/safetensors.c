@@ -295,10 +295,18 @@ mm_status
 mm_safetensors_open_file(const char *dir, const char *file, bool map, mm_safetensors *st,
 						 mm_error *err)
 {
-	mm_status status;
+	mm_status status = MM_OK;
 
 	*st = (mm_safetensors){0};
-	status = mm_file_open(dir, file, map, MAX_FILE_BYTES, &st->file, err);
+	/* what is to be read whole, gigabytes perhaps, must first look like weights */
+	if (!map)
+	{
+		status = mm_safetensors_open_header_of(dir, file, st, err);
+		if (status == MM_OK)
+			mm_safetensors_close(st);
+	}
+	if (status == MM_OK)
+		status = mm_file_open(dir, file, map, MAX_FILE_BYTES, &st->file, err);
 	if (status == MM_OK)
 		status = mm_safetensors_parse(st->file.data, st->file.size, st, err);
 	if (status != MM_OK)

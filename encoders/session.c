@@ -15,11 +15,15 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "error.h"
 #include "model.h"
 
 #define MAX_THREADS 64
+
+/* How often the caller looks up while it waits for other workers. */
+#define WAIT_NS 20000000
 
 typedef struct worker
 {
@@ -60,7 +64,10 @@ typedef struct job
 	mm_team *team; /* of the single input's workers; NULL where each has inputs of its own */
 	pthread_mutex_t mutex;
 
+	pthread_cond_t idle;
+
 	/* under the mutex */
+	int working; /* threads of others that are not done yet */
 	int next;
 	int failed; /* the first input that failed, or n */
 	mm_error err;
@@ -196,9 +203,15 @@ thread_main(void *arg)
 	struct job *job = w->job;
 
 	if (job->team)
+	{
 		mm_team_serve(job->team, (int) (w - job->session->worker));
-	else
-		job->run(w, job);
+		return NULL;
+	}
+	job->run(w, job);
+	pthread_mutex_lock(&job->mutex);
+	if (--job->working == 0)
+		pthread_cond_signal(&job->idle);
+	pthread_mutex_unlock(&job->mutex);
 	return NULL;
 }
 
@@ -245,13 +258,40 @@ run_with_team(mm_session *session, job *job)
 	mm_team_destroy(&team);
 }
 
+/* Until the others are done, with an eye on interrupts: one input may take seconds. */
+static void
+wait_for_workers(mm_session *session, job *job)
+{
+	mm_run run = {.poll = &session->poll, .caller = true};
+
+	pthread_mutex_lock(&job->mutex);
+	while (job->working > 0)
+	{
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += WAIT_NS;
+		until.tv_sec += until.tv_nsec / 1000000000;
+		until.tv_nsec %= 1000000000;
+		pthread_cond_timedwait(&job->idle, &job->mutex, &until);
+		mm_canceled(&run);
+	}
+	pthread_mutex_unlock(&job->mutex);
+}
+
 static void
 run_with_workers(mm_session *session, job *job)
 {
-	int started =
-		start_threads(session, job, job->n < session->workers ? job->n : session->workers);
+	int wanted = job->n < session->workers ? job->n : session->workers;
+	int started;
 
+	job->working = wanted - 1;
+	started = start_threads(session, job, wanted);
+	pthread_mutex_lock(&job->mutex);
+	job->working -= wanted - 1 - started;
+	pthread_mutex_unlock(&job->mutex);
 	job->run(&session->worker[0], job);
+	wait_for_workers(session, job);
 	for (int i = 1; i <= started; i++)
 		pthread_join(session->worker[i].thread, NULL);
 }
@@ -262,11 +302,13 @@ run_job(mm_session *session, job *job, int *failed, mm_error *err)
 	job->session = session;
 	job->failed = job->n;
 	pthread_mutex_init(&job->mutex, NULL);
+	pthread_cond_init(&job->idle, NULL);
 	atomic_store(&session->poll.canceled, false);
 	if (job->n == 1 && session->workers > 1 && session->model->architecture->shares_loops)
 		run_with_team(session, job);
 	else
 		run_with_workers(session, job);
+	pthread_cond_destroy(&job->idle);
 	pthread_mutex_destroy(&job->mutex);
 
 	if (failed)
@@ -287,7 +329,7 @@ tokenize_text(const mm_session *session, mm_slice text, int32_t *ids, int *n, mm
 {
 	if (text.len > session->limits.max_text_bytes)
 	{
-		mm_fail(err, MM_ERR_LIMIT, "text is too long");
+		mm_fail_limit(err, MM_LIMIT_TEXT_BYTES, "text is too long");
 		mm_fail_detail(err, "%zu bytes, where %zu are allowed", text.len,
 					   session->limits.max_text_bytes);
 		return MM_ERR_LIMIT;
@@ -367,12 +409,19 @@ run_texts(worker *w, job *job)
 	}
 }
 
+static bool
+stop_asked(void *arg)
+{
+	return mm_canceled((const mm_run *) arg);
+}
+
 static mm_status
-load_pixels(const mm_session *session, mm_slice bytes, mm_layout layout, float *pixels,
+load_pixels(const mm_session *session, mm_run *run, mm_slice bytes, mm_layout layout, float *pixels,
 			mm_error *err)
 {
+	mm_stop stop = {stop_asked, run};
 	mm_image img;
-	mm_status status = mm_image_decode(bytes, &session->limits, &img, err);
+	mm_status status = mm_image_decode_until(bytes, &session->limits, &stop, &img, err);
 
 	if (status != MM_OK)
 		return status;
@@ -397,8 +446,8 @@ load_unit(worker *w, job *job, int first, int n)
 
 		if (mm_canceled(&run))
 			return NULL;
-		if (load_pixels(job->session, job->inputs[first + i], MM_LAYOUT_HWC, w->pixels + size * i,
-						&err) != MM_OK)
+		if (load_pixels(job->session, &run, job->inputs[first + i], MM_LAYOUT_HWC,
+						w->pixels + size * i, &err) != MM_OK)
 		{
 			job_failed(job, first + i, &err);
 			return NULL;
@@ -489,8 +538,10 @@ mm_status
 mm_preprocess(mm_session *session, mm_slice image, float *out, mm_error *err)
 {
 	mm_status status = require_tower(session->model->info.image_size, "image", err);
+	mm_run run = {.ops = session->model->ops, .poll = &session->poll, .caller = true};
 
-	return status != MM_OK ? status : load_pixels(session, image, MM_LAYOUT_CHW, out, err);
+	atomic_store(&session->poll.canceled, false);
+	return status != MM_OK ? status : load_pixels(session, &run, image, MM_LAYOUT_CHW, out, err);
 }
 
 mm_status

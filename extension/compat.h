@@ -109,8 +109,10 @@ mm_reserve_guc_prefix(const char *prefix)
 /* The table of an index being vacuumed, or NULL: IndexVacuumInfo has it from PostgreSQL 16. */
 #if PG_VERSION_NUM >= 160000
 #define mm_vacuum_heap(info) ((info)->heaprel)
+#define mm_vacuum_set_heap(info, heap) ((info)->heaprel = (heap))
 #else
 #define mm_vacuum_heap(info) NULL
+#define mm_vacuum_set_heap(info, heap) ((void) (heap))
 #endif
 
 /* Pin a block if it still is in the buffer where it was; include storage/bufmgr.h before. */
@@ -146,6 +148,16 @@ mm_reserve_guc_prefix(const char *prefix)
 #define mm_is_owner(relation, role) object_ownercheck(RelationRelationId, (relation), (role))
 #else
 #define mm_is_owner(relation, role) pg_class_ownercheck((relation), (role))
+#endif
+
+/*
+ * What maintenance commands do to search_path before they call a table owner's
+ * functions: PostgreSQL 17 and later make it a safe one, earlier ones let it be.
+ */
+#if PG_VERSION_NUM >= 170000
+#define mm_restrict_search_path() RestrictSearchPath()
+#else
+#define mm_restrict_search_path() ((void) 0)
 #endif
 
 #endif /* MM_COMPAT_H */

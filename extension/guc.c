@@ -14,6 +14,7 @@
 
 #include "compat.h"
 #include "distance/distance.h"
+#include "failpoint.h"
 #include "guc.h"
 
 int mm_guc_simd = MM_SIMD_AUTO;
@@ -22,9 +23,12 @@ char *mm_guc_model_path = NULL;
 char *mm_guc_cache_dir = NULL;
 int mm_guc_embed_cache = 2048;
 int mm_guc_encoder_threads = 1;
+int mm_guc_max_encoder_threads = 8;
 int mm_guc_max_image_size = 64 * 1024;
 int mm_guc_max_image_pixels = 100 * 1000 * 1000;
+int mm_guc_max_decode_memory = 1024 * 1024;
 int mm_guc_max_text_size = 1024;
+int mm_guc_max_batch = 100 * 1000;
 double mm_guc_recall = 0.95;
 int mm_guc_max_scan_tuples = 0;
 int mm_guc_ivf_probes = 0;
@@ -186,13 +190,19 @@ static const MmGuc settings[] = {
 	 .long_desc = "The view mmodal_embed_cache counts hits and misses; 0 keeps none.",
 	 .context = PGC_USERSET,
 	 .kind = PGC_INT,
-	 .def.integer = {&mm_guc_embed_cache, 2048, 0, 1000 * 1000}},
+	 .def.integer = {&mm_guc_embed_cache, 2048, 0, 100 * 1000}},
 	{.name = "mmodal.encoder_threads",
 	 .short_desc = "Sets the compute threads of one backend for pictures and texts.",
 	 .long_desc = "Arrays are dealt out to them; a single input of a CLIP model is shared.",
 	 .context = PGC_USERSET,
 	 .kind = PGC_INT,
 	 .def.integer = {&mm_guc_encoder_threads, 1, 1, 64}},
+	{.name = "mmodal.max_encoder_threads",
+	 .short_desc = "Sets the most compute threads that a backend starts.",
+	 .long_desc = "A larger mmodal.encoder_threads counts as this one.",
+	 .context = PGC_SUSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_encoder_threads, 8, 1, 64}},
 	{.name = "mmodal.max_image_size",
 	 .short_desc = "Sets the largest picture, in bytes of its file, that is decoded.",
 	 .context = PGC_SUSET,
@@ -201,10 +211,22 @@ static const MmGuc settings[] = {
 	 .def.integer = {&mm_guc_max_image_size, 64 * 1024, 1, MAX_IMAGE_SIZE}},
 	{.name = "mmodal.max_image_pixels",
 	 .short_desc = "Sets the largest picture, in pixels (width times height), that is decoded.",
-	 .long_desc = "Checked against the picture's header; decoding takes 4 to 16 bytes a pixel.",
+	 .long_desc = "Checked against the picture's header.",
 	 .context = PGC_SUSET,
 	 .kind = PGC_INT,
 	 .def.integer = {&mm_guc_max_image_pixels, 100 * 1000 * 1000, 1, 1000 * 1000 * 1000}},
+	{.name = "mmodal.max_decode_memory",
+	 .short_desc = "Sets the most memory that one picture may take to be decoded.",
+	 .long_desc = "A bound is computed from the picture's header, before anything is decoded.",
+	 .context = PGC_SUSET,
+	 .flags = GUC_UNIT_KB,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_decode_memory, 1024 * 1024, 1024, MAX_KILOBYTES}},
+	{.name = "mmodal.max_batch",
+	 .short_desc = "Sets the most elements of an array that one call encodes.",
+	 .context = PGC_SUSET,
+	 .kind = PGC_INT,
+	 .def.integer = {&mm_guc_max_batch, 100 * 1000, 1, 10 * 1000 * 1000}},
 	{.name = "mmodal.max_text_size",
 	 .short_desc = "Sets the longest text, in bytes, that is encoded.",
 	 .long_desc = "A text within the limit but longer than the model's context is truncated.",
@@ -284,5 +306,6 @@ mm_guc_init(void)
 {
 	for (size_t i = 0; i < lengthof(settings); i++)
 		define_setting(&settings[i]);
+	mm_failpoint_init();
 	mm_reserve_guc_prefix("mmodal");
 }

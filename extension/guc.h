@@ -26,13 +26,22 @@ extern char *mm_guc_cache_dir;
 /* mmodal.embed_cache: embeddings of texts that a backend keeps; 0: none. */
 extern int mm_guc_embed_cache;
 
-/* mmodal.encoder_threads: compute threads for arrays, 1 to 64. */
+/*
+ * mmodal.encoder_threads: compute threads for arrays, 1 to 64; and what users
+ * can have of them, whatever they ask for.
+ */
 extern int mm_guc_encoder_threads;
+extern int mm_guc_max_encoder_threads;
 
-/* Limits on what is encoded: kB of a picture's file, its pixels, kB of text. */
+/*
+ * Limits on what is encoded: kB of a picture's file, its pixels, kB of memory
+ * to decode it in, kB of text, elements of an array.
+ */
 extern int mm_guc_max_image_size;
 extern int mm_guc_max_image_pixels;
+extern int mm_guc_max_decode_memory;
 extern int mm_guc_max_text_size;
+extern int mm_guc_max_batch;
 
 /* mmodal.recall: recall@k that index scans are to reach; 1 is exact. */
 extern double mm_guc_recall;

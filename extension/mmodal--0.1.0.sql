@@ -539,6 +539,7 @@ CREATE FUNCTION mmodal_verify_model(model text, OUT "precision" text, OUT texts 
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 10000000;
 COMMENT ON FUNCTION mmodal_verify_model(text) IS
 	'compares a model with golden.json in its directory, the embeddings that its reference computed; ok: the same token ids, and float32 within 2e-5 and cosine 0.999999, other precisions cosine 0.9995';
+REVOKE EXECUTE ON FUNCTION mmodal_verify_model(text) FROM PUBLIC;
 
 CREATE FUNCTION mmodal_embed_cache_stats(OUT kind text, OUT capacity int, OUT entries bigint,
 		OUT hits bigint, OUT misses bigint, OUT evictions bigint)

@@ -56,6 +56,7 @@ find_run_dir
 # three directories finds its own libraries and share files.  MMODAL_SERVER= names
 # another copy, for tests that change one.
 pg_prefix=${MMODAL_SERVER:-$run_dir/pg}
+failpoints_prefix=$pg_prefix-failpoints
 common_prefix()
 {
 	printf '%s\n%s\n' "$1" "$2" | sed -e 'N;s|^\(.*/\).*\n\1.*$|\1|'

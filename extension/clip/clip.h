@@ -57,6 +57,12 @@ extern uint64 clip_model_epoch(void);
 extern mm_model_options clip_model_options(const ClipModelName *name, const char *dir,
 										   char *cache_dir, FileIdentity *cache);
 
+typedef enum ClipKind
+{
+	CLIP_TEXT,
+	CLIP_IMAGE
+} ClipKind;
+
 /*---- clip_error.c ----*/
 
 /* Raise what an encoder reported; context (may be NULL) becomes a detail. */
@@ -65,7 +71,19 @@ extern void clip_report(int elevel, const mm_error *err, const char *context);
 /* Is it the fault of the picture or text, rather than of the model or us? */
 extern bool clip_is_data_error(const mm_error *err);
 
+/* A string for a message, cut to a length that a log can bear; palloc'd. */
+extern char *clip_quoted(const char *s);
+
 /*---- clip_input.c ----*/
+
+/*
+ * Whether a text or picture is within its limit, as its header tells: before
+ * what is compressed grows to its own size.  False, and a filled err, if not.
+ */
+extern bool clip_try_size(ClipKind kind, Datum value, mm_error *err);
+
+/* The same, but raises 54000. */
+extern void clip_check_size(ClipKind kind, Datum value);
 
 /*
  * A text's bytes in UTF-8.  Raises 0A000 where the server encoding has no
@@ -77,6 +95,13 @@ extern mm_slice clip_bytea_slice(bytea *b);
 /* The same, but false and a filled err instead of the picture-in-hex error. */
 extern bool clip_try_text_slice(text *t, mm_slice *slice, mm_error *err);
 
+/* A prompt with a hole, or several, for a label. */
+typedef struct ClipTemplate
+{
+	const char *text;
+	int holes;
+} ClipTemplate;
+
 /* An array's elements; its shape comes along for results of the same shape. */
 typedef struct ClipArray
 {
@@ -84,20 +109,16 @@ typedef struct ClipArray
 	bool *nulls;   /* n */
 	int n;
 	ArrayType *source;
+	const ClipTemplate *template; /* what texts are put into; NULL: they stay as they are */
 } ClipArray;
 
+/* Raises 54000 for more elements than mmodal.max_batch. */
 extern ClipArray clip_array(ArrayType *array);
 
 /* An array of the shape of src, made of n values of an element type. */
 extern Datum clip_array_like(const ClipArray *src, Datum *values, bool *nulls, Oid element_type);
 
 /*---- clip_encode.c: encoding with the backend's caches in front ----*/
-
-typedef enum ClipKind
-{
-	CLIP_TEXT,
-	CLIP_IMAGE
-} ClipKind;
 
 /* What to do with a picture or text that cannot be encoded. */
 typedef enum ClipOnError
@@ -116,6 +137,11 @@ extern float **clip_encode(ClipModel *model, ClipKind kind, const ClipArray *inp
 
 /* One datum. */
 extern float *clip_encode_one(ClipModel *model, ClipKind kind, Datum value, ClipOnError on_error);
+
+/*---- clip_classify.c ----*/
+
+/* The label in every hole of the template; raises 54000 over mmodal.max_text_size. */
+extern text *clip_fill_template(const ClipTemplate *template, text *label);
 
 /*---- clip_memo.c: one encoding for an argument repeated in a query ----*/
 

@@ -12,11 +12,11 @@
 
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
 
 #include "clip.h"
 #include "distance/distance.h"
+#include "guc.h"
 
 PG_FUNCTION_INFO_V1(clip_logits);
 PG_FUNCTION_INFO_V1(clip_probs);
@@ -109,22 +109,57 @@ clip_probs(PG_FUNCTION_ARGS)
 	return logits_or_probs(fcinfo, true);
 }
 
-/* The label put in the place of every {} of the template. */
-static text *
-fill_template(const char *template, text *label)
+/* Raises 22023 where it has no hole, and 54000 where it is longer than a text may be. */
+static ClipTemplate
+read_template(Datum value)
 {
-	StringInfoData filled;
-	const char *hole;
+	ClipTemplate template = {.text = NULL};
 
-	initStringInfo(&filled);
-	while ((hole = strstr(template, "{}")) != NULL)
+	clip_check_size(CLIP_TEXT, value);
+	template.text = text_to_cstring(DatumGetTextPP(value));
+	for (const char *p = template.text; (p = strstr(p, "{}")) != NULL; p += 2)
+		template.holes++;
+	if (template.holes == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("template \"%s\" has no place for the label", clip_quoted(template.text)),
+				 errhint("Write {} where the label goes, as in 'a photo of a {}'.")));
+	return template;
+}
+
+/* Holes times label may be much more than either: its size comes first. */
+text *
+clip_fill_template(const ClipTemplate *template, text *label)
+{
+	Size label_len = VARSIZE_ANY_EXHDR(label);
+	Size len = strlen(template->text) + template->holes * label_len - 2 * (Size) template->holes;
+	Size limit = (Size) mm_guc_max_text_size * 1024;
+	const char *from = template->text;
+	const char *hole;
+	text *filled;
+	char *to;
+
+	if (len > limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("template is too long with its label"),
+				 errdetail("A label of %zu bytes, in %d places, makes %zu bytes, where %zu are "
+						   "allowed.",
+						   label_len, template->holes, len, limit),
+				 errhint("The limit is the setting mmodal.max_text_size.")));
+	filled = palloc(VARHDRSZ + len);
+	SET_VARSIZE(filled, VARHDRSZ + len);
+	to = VARDATA(filled);
+	while ((hole = strstr(from, "{}")) != NULL)
 	{
-		appendBinaryStringInfo(&filled, template, hole - template);
-		appendBinaryStringInfo(&filled, VARDATA_ANY(label), VARSIZE_ANY_EXHDR(label));
-		template = hole + 2;
+		memcpy(to, from, hole - from);
+		to += hole - from;
+		memcpy(to, VARDATA_ANY(label), label_len);
+		to += label_len;
+		from = hole + 2;
 	}
-	appendStringInfoString(&filled, template);
-	return cstring_to_text_with_len(filled.data, filled.len);
+	memcpy(to, from, strlen(from));
+	return filled;
 }
 
 /* A label's place in the array and its logit and probability. */
@@ -147,35 +182,19 @@ compare_candidates(const void *a, const void *b)
 	return x->index - y->index;
 }
 
-/* The prompts that go with the labels; NULL stays NULL. */
-static ClipArray
-make_prompts(const ClipArray *labels, const char *template)
+static Candidate *
+rank_labels(ClipModel *model, Datum image, const ClipArray *labels, int *n)
 {
-	ClipArray prompts = *labels;
+	double *logits = image_text_logits(model, image, labels);
+	double *probabilities = palloc(sizeof(double) * Max(labels->n, 1));
+	Candidate *candidates = palloc(sizeof(Candidate) * Max(labels->n, 1));
 
-	prompts.values = palloc0(sizeof(Datum) * Max(labels->n, 1));
+	memcpy(probabilities, logits, sizeof(double) * labels->n);
+	softmax(probabilities, labels->nulls, labels->n);
+	*n = 0;
 	for (int i = 0; i < labels->n; i++)
 	{
 		if (!labels->nulls[i])
-			prompts.values[i] =
-				PointerGetDatum(fill_template(template, DatumGetTextPP(labels->values[i])));
-	}
-	return prompts;
-}
-
-static Candidate *
-rank_labels(ClipModel *model, Datum image, const ClipArray *prompts, int *n)
-{
-	double *logits = image_text_logits(model, image, prompts);
-	double *probabilities = palloc(sizeof(double) * Max(prompts->n, 1));
-	Candidate *candidates = palloc(sizeof(Candidate) * Max(prompts->n, 1));
-
-	memcpy(probabilities, logits, sizeof(double) * prompts->n);
-	softmax(probabilities, prompts->nulls, prompts->n);
-	*n = 0;
-	for (int i = 0; i < prompts->n; i++)
-	{
-		if (!prompts->nulls[i])
 			candidates[(*n)++] = (Candidate){i, logits[i], probabilities[i]};
 	}
 	qsort(candidates, *n, sizeof(Candidate), compare_candidates);
@@ -191,28 +210,25 @@ clip_classify(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	int top_k = PG_ARGISNULL(2) ? PG_INT32_MAX : PG_GETARG_INT32(2);
-	char *template = PG_ARGISNULL(3) ? "{}" : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	ClipTemplate template = {.text = "{}", .holes = 1};
 	ClipModel *model;
 	ClipArray labels;
-	ClipArray prompts;
 	Candidate *candidates;
 	int n;
 
 	if (top_k < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("top_k must not be negative, but is %d", top_k)));
-	if (strstr(template, "{}") == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						errmsg("template \"%s\" has no place for the label", template),
-						errhint("Write {} where the label goes, as in 'a photo of a {}'.")));
+	if (!PG_ARGISNULL(3))
+		template = read_template(PG_GETARG_DATUM(3));
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 
 	model = clip_model_get(PG_ARGISNULL(4) ? NULL : PG_GETARG_TEXT_PP(4));
 	labels = clip_array(PG_GETARG_ARRAYTYPE_P(1));
-	prompts = make_prompts(&labels, template);
-	candidates = rank_labels(model, PG_GETARG_DATUM(0), &prompts, &n);
+	labels.template = &template;
+	candidates = rank_labels(model, PG_GETARG_DATUM(0), &labels, &n);
 	for (int i = 0; i < Min(n, top_k); i++)
 	{
 		Datum values[3] = {labels.values[candidates[i].index],

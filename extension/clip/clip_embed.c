@@ -13,6 +13,7 @@
 
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 
 #include "clip.h"
 #include "types/embedding.h"
@@ -54,6 +55,20 @@ embed_scalar(FunctionCallInfo fcinfo, ClipKind kind, ClipOnError on_error)
 	return clip_memo_store(fcinfo, result);
 }
 
+/* What they make must fit into an array: found out before, not after, the work. */
+static void
+check_result_size(int n, int dims)
+{
+	Size size = VARHDRSZ + EMBEDDING_FIELDS_SIZE + sizeof(float) * dims;
+
+	if (n > MaxAllocSize / 2 / size)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("array has too many elements to encode"),
+						errdetail("%d embeddings of %d dimensions would take more than %zu bytes.",
+								  n, dims, (Size) MaxAllocSize / 2),
+						errhint("Encode fewer at a time.")));
+}
+
 static Datum
 embed_array(FunctionCallInfo fcinfo, ClipKind kind, ClipOnError on_error)
 {
@@ -71,9 +86,10 @@ embed_array(FunctionCallInfo fcinfo, ClipKind kind, ClipOnError on_error)
 		return result;
 	model = clip_model_get(model_argument(fcinfo, 1));
 	input = clip_array(PG_GETARG_ARRAYTYPE_P(0));
+	dims = clip_model_info(model)->dims;
+	check_result_size(input.n, dims);
 	rows = clip_encode(model, kind, &input, on_error);
 
-	dims = clip_model_info(model)->dims;
 	values = palloc0(sizeof(Datum) * Max(input.n, 1));
 	nulls = palloc(sizeof(bool) * Max(input.n, 1));
 	for (int i = 0; i < input.n; i++)

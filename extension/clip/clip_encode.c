@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "clip.h"
 
@@ -18,6 +19,9 @@
  */
 static const int batch_size[] = {[CLIP_TEXT] = 32, [CLIP_IMAGE] = 16};
 
+/* Inputs of a batch that had to be made anew (prompts, UTF-8) take so much memory. */
+#define BATCH_BYTES ((Size) 16 * 1024 * 1024)
+
 /* Work on one kind of input with one model. */
 typedef struct EncodeState
 {
@@ -26,7 +30,8 @@ typedef struct EncodeState
 	ClipOnError on_error;
 	const ClipArray *input;
 	int dims;
-	float **rows; /* the result, one an element of input */
+	float **rows;        /* the result, one an element of input */
+	MemoryContext bytes; /* of the waiting inputs; NULL: in the caller's */
 
 	/* Elements waiting to be encoded, at most batch_size of the kind. */
 	int n;
@@ -89,8 +94,8 @@ flush_batch(EncodeState *state)
 
 	CHECK_FOR_INTERRUPTS();
 	if (state->n == 0)
-		return;
-	if (encode_slices(state, 0, state->n, &failed, &err) == MM_OK)
+		; /* all were in the cache */
+	else if (encode_slices(state, 0, state->n, &failed, &err) == MM_OK)
 	{
 		for (int i = 0; i < state->n; i++)
 			keep_row(state, i);
@@ -100,15 +105,33 @@ flush_batch(EncodeState *state)
 	else
 		clip_report(ERROR, &err, failed < 0 ? NULL : element_context(state, state->index[failed]));
 	state->n = 0;
+	if (state->bytes)
+		MemoryContextReset(state->bytes);
+}
+
+static bool
+batch_is_full(const EncodeState *state)
+{
+	return state->n == batch_size[state->kind] ||
+		   (state->bytes && MemoryContextMemAllocated(state->bytes, false) > BATCH_BYTES);
 }
 
 /* The bytes of an element; false where it was reported and is to be NULL. */
 static bool
 element_slice(const EncodeState *state, int element, mm_slice *slice)
 {
-	struct varlena *value = PG_DETOAST_DATUM_PACKED(state->input->values[element]);
+	struct varlena *value;
 	mm_error err;
 
+	if (!clip_try_size(state->kind, state->input->values[element], &err))
+	{
+		clip_report(state->on_error == CLIP_RAISE ? ERROR : WARNING, &err,
+					element_context(state, element));
+		return false;
+	}
+	value = PG_DETOAST_DATUM_PACKED(state->input->values[element]);
+	if (state->input->template)
+		value = (struct varlena *) clip_fill_template(state->input->template, (text *) value);
 	if (state->kind == CLIP_IMAGE)
 	{
 		*slice = clip_bytea_slice((bytea *) value);
@@ -123,6 +146,19 @@ element_slice(const EncodeState *state, int element, mm_slice *slice)
 		return true;
 	clip_report(WARNING, &err, element_context(state, element));
 	return false;
+}
+
+/* The same, in the memory of the batch. */
+static bool
+next_slice(EncodeState *state, int element)
+{
+	MemoryContext old = MemoryContextSwitchTo(state->bytes ? state->bytes : CurrentMemoryContext);
+	bool found = element_slice(state, element, &state->slices[state->n]);
+
+	if (found)
+		state->keys[state->n] = clip_cache_key(state->model, state->slices[state->n]);
+	MemoryContextSwitchTo(old);
+	return found;
 }
 
 float **
@@ -142,26 +178,30 @@ clip_encode(ClipModel *model, ClipKind kind, const ClipArray *input, ClipOnError
 	state.slices = palloc(sizeof(mm_slice) * room);
 	state.keys = palloc(sizeof(ClipCacheKey) * room);
 	state.out = palloc(sizeof(float) * room * state.dims);
+	if (input->n > 1)
+		state.bytes =
+			AllocSetContextCreate(CurrentMemoryContext, "mmodal batch", ALLOCSET_DEFAULT_SIZES);
 
 	for (int i = 0; i < input->n; i++)
 	{
 		float *row;
 
-		if (input->nulls[i] || !element_slice(&state, i, &state.slices[state.n]))
+		if (input->nulls[i] || !next_slice(&state, i))
 			continue;
-		state.keys[state.n] = clip_cache_key(model, state.slices[state.n]);
 		row = palloc(sizeof(float) * state.dims);
 		if (clip_cache_lookup(kind, &state.keys[state.n], row, state.dims))
-		{
 			state.rows[i] = row;
-			continue;
+		else
+		{
+			pfree(row);
+			state.index[state.n++] = i;
 		}
-		pfree(row);
-		state.index[state.n++] = i;
-		if (state.n == room)
+		if (batch_is_full(&state))
 			flush_batch(&state);
 	}
 	flush_batch(&state);
+	if (state.bytes)
+		MemoryContextDelete(state.bytes);
 	return state.rows;
 }
 

@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "port.h"
 
@@ -38,6 +39,15 @@ static const StatusRow status_rows[] = {
 						  "Pictures are the bytes of a whole JPEG, PNG, WebP or BMP file."},
 	[MM_ERR_BAD_TEXT] = {ERRCODE_CHARACTER_NOT_IN_REPERTOIRE, true, NULL},
 	[MM_ERR_LIMIT] = {ERRCODE_PROGRAM_LIMIT_EXCEEDED, true, NULL},
+};
+
+/* For a limit that is a setting; those who may not set it can at least ask. */
+static const char *const limit_hints[] = {
+	[MM_LIMIT_FIXED] = NULL,
+	[MM_LIMIT_IMAGE_BYTES] = "The limit is the setting mmodal.max_image_size.",
+	[MM_LIMIT_IMAGE_PIXELS] = "The limit is the setting mmodal.max_image_pixels.",
+	[MM_LIMIT_DECODE_BYTES] = "The limit is the setting mmodal.max_decode_memory.",
+	[MM_LIMIT_TEXT_BYTES] = "The limit is the setting mmodal.max_text_size.",
 };
 
 static const StatusRow *
@@ -78,14 +88,29 @@ void
 clip_report(int elevel, const mm_error *err, const char *context)
 {
 	const StatusRow *row = status_row(err);
+	const char *hint = row->hint;
 	char *detail;
 
+	if (err->status == MM_ERR_LIMIT && (unsigned) err->limit < lengthof(limit_hints))
+		hint = limit_hints[err->limit];
 	/* Tells a statement timeout from a cancel, and a cancel from a shutdown. */
 	if (err->status == MM_ERR_CANCELED)
 		CHECK_FOR_INTERRUPTS();
 
 	detail = detail_sentence(err, context);
-	ereport(elevel,
-			(errcode(row->sqlstate), errmsg("%s", err->message),
-			 detail ? errdetail("%s", detail) : 0, row->hint ? errhint("%s", row->hint) : 0));
+	ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
+					 detail ? errdetail("%s", detail) : 0, hint ? errhint("%s", hint) : 0));
+}
+
+/* Enough of a name to know it again, and not megabytes for the log. */
+#define QUOTED_MOST 100
+
+char *
+clip_quoted(const char *s)
+{
+	size_t len = strlen(s);
+
+	if (len <= QUOTED_MOST)
+		return pstrdup(s);
+	return psprintf("%.*s...", pg_mbcliplen(s, (int) len, QUOTED_MOST), s);
 }

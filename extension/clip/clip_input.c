@@ -7,11 +7,40 @@
  */
 #include "postgres.h"
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/lsyscache.h"
 
 #include "clip.h"
+#include "guc.h"
+
+bool
+clip_try_size(ClipKind kind, Datum value, mm_error *err)
+{
+	Size size = toast_raw_datum_size(value) - VARHDRSZ;
+	bool is_text = kind == CLIP_TEXT;
+	Size limit = (Size) (is_text ? mm_guc_max_text_size : mm_guc_max_image_size) * 1024;
+
+	if (size <= limit)
+		return true;
+	/* as the encoders report it, who look again */
+	*err = (mm_error){.status = MM_ERR_LIMIT,
+					  .limit = is_text ? MM_LIMIT_TEXT_BYTES : MM_LIMIT_IMAGE_BYTES};
+	strlcpy(err->message, is_text ? "text is too long" : "picture is too large",
+			sizeof(err->message));
+	snprintf(err->detail, sizeof(err->detail), "%zu bytes, where %zu are allowed", size, limit);
+	return false;
+}
+
+void
+clip_check_size(ClipKind kind, Datum value)
+{
+	mm_error err;
+
+	if (!clip_try_size(kind, value, &err))
+		clip_report(ERROR, &err, NULL);
+}
 
 /*
  * An untyped literal resolves to text, so clip_embed('\xffd8...') would embed
@@ -122,7 +151,13 @@ ClipArray
 clip_array(ArrayType *array)
 {
 	ClipArray result = {.source = array};
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 
+	if (n > mm_guc_max_batch)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("array has too many elements to encode"),
+						errdetail("It has %d, where %d are allowed.", n, mm_guc_max_batch),
+						errhint("The limit is the setting mmodal.max_batch.")));
 	/* text and bytea: varlena of int alignment, both */
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &result.values,
 					  &result.nulls, &result.n);

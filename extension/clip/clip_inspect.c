@@ -54,6 +54,7 @@ clip_tokenize(PG_FUNCTION_ARGS)
 		return result;
 	model = model_for(fcinfo);
 	clip_require_text_tower(model);
+	clip_check_size(CLIP_TEXT, PG_GETARG_DATUM(0));
 	ids = palloc(sizeof(int32_t) * clip_model_info(model)->context_length);
 	if (mm_compute()->tokenize(clip_model_session(model), clip_text_slice(PG_GETARG_TEXT_PP(0)),
 							   ids, &n, &err) != MM_OK)
@@ -82,6 +83,7 @@ clip_preprocess(PG_FUNCTION_ARGS)
 		return result;
 	model = model_for(fcinfo);
 	clip_require_image_tower(model);
+	clip_check_size(CLIP_IMAGE, PG_GETARG_DATUM(0));
 	n = 3 * clip_model_info(model)->image_size * clip_model_info(model)->image_size;
 
 	/* Filled in place: as datums, 150,000 numbers would take eight times that. */

@@ -25,6 +25,9 @@
 
 #define CLIP_MEMO_MAX_ARGS 3
 
+/* What is larger is not remembered: an array of pictures may have a gigabyte. */
+#define CLIP_MEMO_MAX_BYTES ((Size) 64 * 1024 * 1024)
+
 typedef struct MemoArg
 {
 	bool constant;
@@ -76,15 +79,15 @@ memo_of(FmgrInfo *flinfo, int nargs)
 }
 
 /*
- * Bytes that identify a varlena datum, or 0 where they do not: an expanded or
- * indirect one points to memory that may change.
+ * Bytes that identify a varlena datum, or 0 where they do not, or are too many:
+ * an expanded or indirect one points to memory that may change.
  */
 static Size
 identity_size(struct varlena *raw)
 {
 	if (VARATT_IS_EXTERNAL(raw) && !VARATT_IS_EXTERNAL_ONDISK(raw))
 		return 0;
-	return VARSIZE_ANY(raw);
+	return VARSIZE_ANY(raw) <= CLIP_MEMO_MAX_BYTES ? VARSIZE_ANY(raw) : 0;
 }
 
 static bool
@@ -146,8 +149,11 @@ clip_memo_store(FunctionCallInfo fcinfo, Datum result)
 {
 	MemoryContext context = fcinfo->flinfo->fn_mcxt;
 	Memo *memo = memo_of(fcinfo->flinfo, PG_NARGS());
+	Size result_size = VARSIZE_ANY(DatumGetPointer(result));
 
 	memo->filled = false;
+	if (result_size > CLIP_MEMO_MAX_BYTES)
+		return result;
 	for (int i = 0; i < PG_NARGS(); i++)
 	{
 		MemoArg *arg = &memo->args[i];
@@ -158,16 +164,16 @@ clip_memo_store(FunctionCallInfo fcinfo, Datum result)
 			continue;
 		raw = (struct varlena *) DatumGetPointer(fcinfo->args[i].value);
 		arg->size = identity_size(raw);
-		if (arg->size > 0)
-			remember(context, &arg->bytes, &arg->room, raw, arg->size);
+		if (arg->size == 0)
+			return result;
+		remember(context, &arg->bytes, &arg->room, raw, arg->size);
 	}
 	if (memo->all_constant)
 	{
 		memo->result = NULL;
 		memo->result_room = 0;
 	}
-	remember(context, &memo->result, &memo->result_room, DatumGetPointer(result),
-			 VARSIZE_ANY(DatumGetPointer(result)));
+	remember(context, &memo->result, &memo->result_room, DatumGetPointer(result), result_size);
 	memo->epoch = clip_model_epoch();
 	memo->filled = true;
 	return result;

@@ -35,11 +35,13 @@ struct ClipModel
 	ClipModelIdentity identity;
 	FileIdentity cache;  /* of mmodal.cache_dir, when the model was opened without a pack */
 	TimestampTz checked; /* start of the statement that looked last */
+	char *model_path;    /* in which it looked */
 	/* the settings it was opened under */
 	int simd;
 	int threads;
 	int max_image_size;
 	int max_image_pixels;
+	int max_decode_memory;
 	int max_text_size;
 	uint32 serial;
 	mm_model *model;
@@ -138,12 +140,20 @@ interrupt_pending(void *arg)
 }
 
 static void
+remember_look(ClipModel *entry)
+{
+	remember_string(&entry->model_path, mm_guc_model_path);
+	entry->checked = GetCurrentStatementStartTimestamp();
+}
+
+static void
 close_model(ClipModel *entry)
 {
 	dlist_delete(&entry->node);
 	open_model_count--;
 	mm_compute()->session_free(entry->session);
 	mm_compute()->model_close(entry->model);
+	pfree(entry->model_path);
 	pfree(entry);
 }
 
@@ -196,6 +206,13 @@ tell_unpacked(const ClipModel *entry)
 						 entry->name.precision)));
 }
 
+/* What a user asks for, within what the administrator allows. */
+static int
+encoder_threads(void)
+{
+	return Min(mm_guc_encoder_threads, mm_guc_max_encoder_threads);
+}
+
 static ClipModel *
 open_model(const ClipModelName *name)
 {
@@ -211,6 +228,7 @@ open_model(const ClipModelName *name)
 	PG_TRY();
 	{
 		clip_find_model(name->base, entry->dir, &entry->identity);
+		remember_look(entry);
 	}
 	PG_CATCH();
 	{
@@ -221,16 +239,17 @@ open_model(const ClipModelName *name)
 
 	entry->name = *name;
 	entry->simd = mm_guc_simd;
-	entry->threads = mm_guc_encoder_threads;
+	entry->threads = encoder_threads();
 	entry->max_image_size = mm_guc_max_image_size;
 	entry->max_image_pixels = mm_guc_max_image_pixels;
+	entry->max_decode_memory = mm_guc_max_decode_memory;
 	entry->max_text_size = mm_guc_max_text_size;
-	entry->checked = GetCurrentStatementStartTimestamp();
 	model_options = clip_model_options(name, entry->dir, cache_dir, &entry->cache);
 	session_options.interrupt = interrupt_pending;
 	session_options.threads = entry->threads;
 	session_options.limits.max_image_bytes = (size_t) mm_guc_max_image_size * 1024;
 	session_options.limits.max_image_pixels = mm_guc_max_image_pixels;
+	session_options.limits.max_decode_bytes = (size_t) mm_guc_max_decode_memory * 1024;
 	session_options.limits.max_text_bytes = (size_t) mm_guc_max_text_size * 1024;
 
 	entry->model = api->model_open(entry->dir, &model_options, &err);
@@ -240,6 +259,7 @@ open_model(const ClipModelName *name)
 	{
 		if (entry->model != NULL)
 			api->model_close(entry->model);
+		pfree(entry->model_path);
 		pfree(entry);
 		clip_report(ERROR, &err, psprintf("Model \"%s\"", name->base));
 	}
@@ -268,24 +288,26 @@ may_have_pack(const ClipModel *entry)
 
 /*
  * Is what was opened still what the name and the settings mean?  The directory
- * is looked at once a statement, so that all its rows get the same model.
+ * is looked at once a statement and path, so that all its rows get the same model.
  */
 static bool
 is_current(ClipModel *entry)
 {
 	char dir[MAXPGPATH];
 	ClipModelIdentity identity;
-	TimestampTz now = GetCurrentStatementStartTimestamp();
 
-	if (entry->simd != mm_guc_simd || entry->threads != mm_guc_encoder_threads ||
+	if (entry->simd != mm_guc_simd || entry->threads != encoder_threads() ||
 		entry->max_image_size != mm_guc_max_image_size ||
 		entry->max_image_pixels != mm_guc_max_image_pixels ||
+		entry->max_decode_memory != mm_guc_max_decode_memory ||
 		entry->max_text_size != mm_guc_max_text_size)
 		return false;
-	if (entry->checked == now)
+	/* a function may have a path of its own, and its caller another one */
+	if (entry->checked == GetCurrentStatementStartTimestamp() &&
+		strcmp(entry->model_path, mm_guc_model_path) == 0)
 		return true;
 	clip_find_model(entry->name.base, dir, &identity);
-	entry->checked = now;
+	remember_look(entry);
 	return strcmp(dir, entry->dir) == 0 &&
 		   memcmp(&identity, &entry->identity, sizeof(identity)) == 0 && !may_have_pack(entry);
 }

@@ -14,6 +14,7 @@
 #include "storage/fd.h"
 #include "utils/builtins.h"
 
+#include "clip.h"
 #include "guc.h"
 #include "registry.h"
 
@@ -54,7 +55,7 @@ clip_parse_model_name(const char *name)
 	if (!ok)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid model name \"%s\"", name),
+				 errmsg("invalid model name \"%s\"", clip_quoted(name)),
 				 errdetail("A model name has 1 to %d letters, digits and ._-@+ and does not begin "
 						   "with a dot; a colon and a precision (float32, bf16, int8) may follow.",
 						   CLIP_MODEL_NAME_MAX)));
@@ -171,6 +172,9 @@ clip_may_map(const char *dir)
 	get_share_path(my_exec_path, share);
 	snprintf(installed, sizeof(installed), "%s/mmodal/models", share);
 	if (realpath(installed, real_installed) == NULL || realpath(dir, real_dir) == NULL)
+		return false;
+	/* who may write there could put a directory of his own in the place of one */
+	if (stat(real_installed, &st) != 0 || !is_private(&st))
 		return false;
 	len = strlen(real_installed);
 	if (strncmp(real_dir, real_installed, len) != 0 || real_dir[len] != '/')

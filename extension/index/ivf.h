@@ -171,6 +171,15 @@ extern MmMetric ivf_metric(Relation index);
 /* Compute layout and strides of a metapage whose dims, elem, metric and codec are set. */
 extern void ivf_meta_layout(IvfMeta *meta);
 
+/* The checksum that the metapage has of what never changes. */
+extern uint32 ivf_state_checksum(const IvfState *state);
+
+/* Set where the fixed pages lie: they follow the metapage. */
+extern void ivf_place_fixed_pages(IvfMeta *meta, const IvfLayout *layout);
+
+/* Dimensions and elements of the index's column, from its type modifier; dims -1: none. */
+extern int ivf_column(Relation index, uint32 *elem);
+
 /* The state, cached with the relation: valid until the next lock is taken. */
 extern const IvfState *ivf_state(Relation index);
 
@@ -184,10 +193,13 @@ extern IvfState *ivf_state_load(Relation index);
 extern IvfState *ivf_state_make(const IvfMeta *meta, const float *mean, const int8 *centres,
 								const float *centre_scale);
 
+/* Lock the page that has a list's entry, and check that it is what it should be. */
+extern Buffer ivf_lock_list_page(Relation index, const IvfMeta *meta, uint32 list, int mode);
+
 /* Copy all list entries, pseudo lists last, into lists[0 .. meta->lists + 1]. */
 extern void ivf_read_lists(Relation index, const IvfMeta *meta, IvfList *lists);
 
-/* One list's entry. */
+/* One list's entry.  What entries tell has been checked against the index's size. */
 extern IvfList ivf_read_list(Relation index, const IvfMeta *meta, uint32 list);
 
 /* Block and offset in the page's content of a list's entry. */
@@ -212,6 +224,9 @@ extern Buffer ivf_extend(Relation index, ForkNumber fork);
  */
 extern Buffer ivf_new_buffer(Relation index, Relation heap);
 
+/* Whether the index has such a block; nothing else may be asked of the buffer manager. */
+extern bool ivf_block_exists(Relation index, BlockNumber block);
+
 /*
  * Whether a page has the form of ours: what its header says of its content can
  * be relied on.
@@ -230,7 +245,11 @@ extern bool ivf_page_is(Page page, IvfPageKind kind, uint32 list, uint32 generat
  */
 extern _Noreturn void ivf_page_unexpected(Relation index, BlockNumber block);
 
-/* Read a page and lock it for reading, raising as above if it is not as expected. */
+/* Read a page and lock it in a mode, raising as above if it is not as expected. */
+extern Buffer ivf_lock_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list,
+							uint32 generation, int mode);
+
+/* The same, for reading. */
 extern Buffer ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list,
 							uint32 generation);
 
@@ -295,6 +314,13 @@ ivf_tail_most(const IvfState *state, const IvfList *entry)
 	if (entry->tail_first == InvalidBlockNumber)
 		return 0;
 	return (entry->tail_last_seq - entry->tail_first_seq + 1) * state->layout.rows_per_tail;
+}
+
+/* Whether a chain has ended before the page with number seq, and the entry knows of that or later ones. */
+static inline bool
+ivf_chain_is_cut(const IvfList *entry, uint32 seq)
+{
+	return entry->tail_first != InvalidBlockNumber && (int32) (entry->tail_last_seq - seq) >= 0;
 }
 
 /* Rows of a side page. */

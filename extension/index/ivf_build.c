@@ -23,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/tuplesort.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 #include "ivf_calibrate.h"
 #include "ivf_train.h"
@@ -74,12 +75,11 @@ typedef struct IvfBuild
 	int64 max_side[IVF_SIDE_LISTS];
 } IvfBuild;
 
-/* Dimensions and elements of the column, from its type modifier. */
+/* Dimensions and elements of the column. */
 static void
 set_column(IvfMeta *meta, Relation index)
 {
-	int32 typmod = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
-	int dims = embedding_typmod_dims(typmod);
+	int dims = ivf_column(index, &meta->elem);
 
 	if (dims < 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -87,7 +87,6 @@ set_column(IvfMeta *meta, Relation index)
 						errhint("Declare it as embedding(dimensions), or index an expression such "
 								"as (e::embedding(512)).")));
 	meta->dims = (uint32) dims;
-	meta->elem = (uint32) embedding_typmod_elem(typmod);
 }
 
 /* A metapage for an index, without what training finds. */
@@ -107,19 +106,6 @@ init_meta(IvfMeta *meta, Relation index)
 	meta->generation = BUILD_GENERATION;
 	set_column(meta, index);
 	ivf_meta_layout(meta);
-}
-
-/* Set where the fixed pages lie: they follow the metapage. */
-static void
-place_fixed_pages(IvfMeta *meta, const IvfState *state)
-{
-	uint32 mean_pages = (meta->dims + IVF_MEAN_PER_PAGE - 1) / IVF_MEAN_PER_PAGE;
-	uint32 centre_pages =
-		(meta->lists + state->layout.centres_per_page - 1) / state->layout.centres_per_page;
-
-	meta->mean_start = IVF_METAPAGE_BLKNO + 1;
-	meta->centre_start = meta->mean_start + mean_pages;
-	meta->list_start = meta->centre_start + centre_pages;
 }
 
 /* The buffer of a fixed page, zeroed and locked; made new where the fork ends before it. */
@@ -155,6 +141,10 @@ write_fixed_page(Relation index, ForkNumber fork, BlockNumber block, IvfPageKind
 		log_newpage_buffer(buffer, true);
 	END_CRIT_SECTION();
 	UnlockReleaseBuffer(buffer);
+	if (fork == INIT_FORKNUM)
+		mm_failpoint(init_fork);
+	else
+		mm_failpoint(build_fixed);
 }
 
 static void
@@ -182,6 +172,15 @@ write_centres(Relation index, ForkNumber fork, const IvfState *state)
 	}
 }
 
+static void
+write_metapage(Relation index, ForkNumber fork, const IvfState *state)
+{
+	IvfMeta meta = state->meta;
+
+	meta.checksum = ivf_state_checksum(state);
+	write_fixed_page(index, fork, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, &meta, sizeof(meta));
+}
+
 /* Write metapage, mean, centres and lists. */
 static void
 write_fixed_pages(Relation index, ForkNumber fork, const IvfState *state, const IvfList *lists)
@@ -190,7 +189,7 @@ write_fixed_pages(Relation index, ForkNumber fork, const IvfState *state, const 
 	uint32 total = meta->lists + IVF_SIDE_LISTS;
 	uint32 done;
 
-	write_fixed_page(index, fork, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, meta, sizeof(*meta));
+	write_metapage(index, fork, state);
 	for (done = 0; done < meta->dims; done += IVF_MEAN_PER_PAGE)
 		write_fixed_page(index, fork, meta->mean_start + done / IVF_MEAN_PER_PAGE, IVF_MEAN, 0, 0,
 						 state->mean + done,
@@ -235,7 +234,11 @@ prepare_assignment(IvfBuild *build, const IvfSample *sample)
 		largest = Max(largest, state->centre_scale[list]);
 	build->centre_scale = largest > 0 ? largest : 1;
 	for (Size i = 0; i < values; i++)
+	{
+		if (i % 65536 == 0)
+			CHECK_FOR_INTERRUPTS();
 		square += (double) sample->values[i] * sample->values[i];
+	}
 	build->row_scale = (float) (ASSIGN_RANGE * sqrt(square / Max(values, 1)) / 127);
 	if (build->row_scale <= 0)
 		build->row_scale = 1;
@@ -490,6 +493,7 @@ write_side(IvfBuild *build, int side)
 		if (BufferIsValid(last))
 			UnlockReleaseBuffer(last);
 		last = buffer;
+		mm_failpoint(build_side);
 	}
 	if (BufferIsValid(last))
 		UnlockReleaseBuffer(last);
@@ -509,7 +513,7 @@ static void
 build_pages(IvfBuild *build)
 {
 	forget_state(build->index);
-	place_fixed_pages(&build->meta, build->state);
+	ivf_place_fixed_pages(&build->meta, &build->state->layout);
 	build->state->meta = build->meta;
 	build->lists = empty_lists(&build->meta);
 	write_fixed_pages(build->index, MAIN_FORKNUM, build->state, build->lists);
@@ -552,17 +556,19 @@ ivf_build(Relation heap, Relation index, IndexInfo *info)
 	prepare_sort(build);
 	build_pages(build);
 
+	mm_failpoint(build_lists);
 	pgstat_progress_update_param(PROGRESS_CREATEIDX_SUBPHASE, IVF_PHASE_MEASURE);
 	if (build->meta.trained)
 	{
 		ivf_calibrate_build(index, calibration, &build->meta);
 		build->state->meta = build->meta;
-		write_fixed_page(index, MAIN_FORKNUM, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, &build->meta,
-						 sizeof(build->meta));
+		write_metapage(index, MAIN_FORKNUM, build->state);
 		forget_state(index);
 	}
+	mm_failpoint(build_complete);
 	if (RelationNeedsWAL(index))
 		log_newpage_range(index, MAIN_FORKNUM, 0, RelationGetNumberOfBlocks(index), true);
+	mm_failpoint(build_logged);
 
 	MemoryContextSwitchTo(caller);
 	result = palloc(sizeof(IndexBuildResult));
@@ -583,6 +589,6 @@ ivf_buildempty(Relation index)
 
 	init_meta(&meta, index);
 	state = ivf_state_make(&meta, NULL, NULL, NULL);
-	place_fixed_pages(&state->meta, state);
+	ivf_place_fixed_pages(&state->meta, &state->layout);
 	write_fixed_pages(index, INIT_FORKNUM, state, empty_lists(&state->meta));
 }

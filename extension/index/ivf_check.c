@@ -10,16 +10,14 @@
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/table.h"
+#include "access/htup_details.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_crc32c.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -41,8 +39,7 @@ typedef struct IvfCheck
 	Relation index;
 	Relation heap;
 	const IvfState *state;
-	uint32 list;      /* being walked */
-	uint32 list_rows; /* visited of it, tombstones included */
+	uint32 list; /* being walked */
 	IndexedRow *rows;
 	int64 nrows;
 	int64 max_rows;
@@ -69,7 +66,6 @@ collect_row(const IvfRow *row, BlockNumber block, void *arg)
 	IvfCheck *check = (IvfCheck *) arg;
 	IndexedRow *out;
 
-	check->list_rows++;
 	if (!ItemPointerIsValid(&row->tid))
 		return;
 	if (check->nrows == check->max_rows)
@@ -89,6 +85,8 @@ collect_row(const IvfRow *row, BlockNumber block, void *arg)
 static int
 compare_rows(const void *a, const void *b)
 {
+	/* A sort of millions of rows takes seconds, and may be left at any time. */
+	CHECK_FOR_INTERRUPTS();
 	return ItemPointerCompare((ItemPointer) & ((const IndexedRow *) a)->tid,
 							  (ItemPointer) & ((const IndexedRow *) b)->tid);
 }
@@ -110,7 +108,8 @@ check_ends(const IvfCheck *check)
 				 errmsg("index \"%s\" points to row (%u,%u), beyond the end of table \"%s\"",
 						RelationGetRelationName(check->index), ItemPointerGetBlockNumber(tid),
 						ItemPointerGetOffsetNumber(tid), RelationGetRelationName(check->heap)),
-				 errdetail("It is in list %u.", check->rows[i].list)));
+				 errdetail("It is in list %u.", check->rows[i].list),
+				 errhint("Please REINDEX it.")));
 	}
 }
 
@@ -129,17 +128,18 @@ check_lists(IvfCheck *check)
 		IvfList entry = lists[list];
 
 		check->list = list;
-		check->list_rows = 0;
 		/* Rows inserted since the entry was read count as well. */
 		entry.tail_last = InvalidBlockNumber;
 		if (list < meta->lists)
 			ivf_walk_list(check->index, check->state, list, &entry, collect_row, check);
 		else
 			ivf_walk_side(check->index, list, &entry, collect_row, check);
-		if (check->list_rows < entry.packed || entry.dead > entry.packed)
+		/* A standby's vacuum may have counted on since the metapage was read. */
+		if (entry.generation > meta->generation && !RecoveryInProgress())
 			ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-							errmsg("list %u of index \"%s\" has fewer rows than its entry tells",
-								   list, RelationGetRelationName(check->index))));
+							errmsg("list %u of index \"%s\" has generation %u, beyond the last one",
+								   list, RelationGetRelationName(check->index), entry.generation),
+							errhint("Please REINDEX it.")));
 	}
 	pfree(lists);
 
@@ -154,7 +154,8 @@ check_lists(IvfCheck *check)
 								   ItemPointerGetBlockNumber(&check->rows[i].tid),
 								   ItemPointerGetOffsetNumber(&check->rows[i].tid)),
 							errdetail("It is in lists %u and %u.", check->rows[i - 1].list,
-									  check->rows[i].list)));
+									  check->rows[i].list),
+							fault == ERRCODE_INDEX_CORRUPTED ? errhint("Please REINDEX it.") : 0));
 	}
 }
 
@@ -204,15 +205,17 @@ check_row(Relation index, ItemPointer tid, Datum *values, bool *isnull, bool ali
 						errmsg("row (%u,%u) of table \"%s\" is not in index \"%s\"",
 							   ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid),
 							   RelationGetRelationName(check->heap),
-							   RelationGetRelationName(check->index))));
+							   RelationGetRelationName(check->index)),
+						errhint("Please REINDEX it.")));
 	if (expected_codes(check->state, values[0], isnull[0], found->list, &in_place) !=
 			found->codes ||
 		!in_place)
-		ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-						errmsg("index \"%s\" has other codes for row (%u,%u) than its value gives",
-							   RelationGetRelationName(check->index),
-							   ItemPointerGetBlockNumber(tid), ItemPointerGetOffsetNumber(tid)),
-						errdetail("It is in list %u.", found->list)));
+		ereport(ERROR,
+				(errcode(ERRCODE_INDEX_CORRUPTED),
+				 errmsg("index \"%s\" has other codes for row (%u,%u) than its value gives",
+						RelationGetRelationName(check->index), ItemPointerGetBlockNumber(tid),
+						ItemPointerGetOffsetNumber(tid)),
+				 errdetail("It is in list %u.", found->list), errhint("Please REINDEX it.")));
 	check->checked++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(check->row_context);
@@ -233,25 +236,46 @@ check_heap(IvfCheck *check, Snapshot snapshot)
 }
 
 /*
+ * A build leaves out versions of a row that were superseded by then within their
+ * page: they share an entry with the newest one.  A snapshot that sees them has
+ * no use for the index, as the planner knows too.
+ */
+static void
+check_snapshot(const IvfCheck *check, Snapshot snapshot)
+{
+	TransactionId built = HeapTupleHeaderGetXmin(check->index->rd_indextuple->t_data);
+
+	if (!check->index->rd_index->indcheckxmin || !XidInMVCCSnapshot(built, snapshot))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("index \"%s\" cannot be checked with a snapshot from before it was built",
+					RelationGetRelationName(check->index)),
+			 errhint("Repeat it in a new transaction.")));
+}
+
+/*
  * Check an index of ours; returns how many rows of its table were checked.
  */
 Datum
 mmodal_index_check(PG_FUNCTION_ARGS)
 {
 	IvfCheck check = {0};
+	IvfAdmin admin;
 	Snapshot snapshot;
 
 	/* Vacuum rewrites lists: it has to wait.  A standby's locks are weaker, but so is its vacuum. */
-	ivf_open_admin(PG_GETARG_OID(0),
-				   RecoveryInProgress() ? AccessShareLock : ShareUpdateExclusiveLock, &check.index,
-				   &check.heap);
+	ivf_admin_open(PG_GETARG_OID(0),
+				   RecoveryInProgress() ? AccessShareLock : ShareUpdateExclusiveLock, &admin);
+	check.index = admin.index;
+	check.heap = admin.heap;
 	check.state = ivf_state_load(check.index);
 	/* Before the lists are walked: what is committed by now must be found there. */
 	snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	check_snapshot(&check, snapshot);
 	check_lists(&check);
 	check_heap(&check, snapshot);
 	UnregisterSnapshot(snapshot);
-	index_close(check.index, AccessShareLock);
-	table_close(check.heap, NoLock);
+	ivf_admin_close(&admin);
 	PG_RETURN_INT64(check.checked);
 }

@@ -14,6 +14,7 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 
 /*
@@ -31,8 +32,9 @@ append_to_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list,
 
 	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	/* Vacuum may have sealed or even recycled it since the entry was read. */
-	fits = ivf_page_is(page, kind, list, seq) && IvfPageGetHead(page)->next == InvalidBlockNumber &&
-		   IvfPageGetHead(page)->flags == 0 &&
+	fits = ivf_page_is(page, kind, list, seq) &&
+		   (((PageHeader) page)->pd_lower - IVF_CONTENT_START) % size == 0 &&
+		   IvfPageGetHead(page)->next == InvalidBlockNumber && IvfPageGetHead(page)->flags == 0 &&
 		   ((PageHeader) page)->pd_lower + size <= ((PageHeader) page)->pd_upper;
 	if (fits)
 	{
@@ -111,6 +113,7 @@ ivf_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relatio
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf insert", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 
+	mm_failpoint(insert_begin);
 	if (isnull[0])
 	{
 		IvfMeta meta = ivf_state(index)->meta;
@@ -119,6 +122,7 @@ ivf_insert(Relation index, Datum *values, bool *isnull, ItemPointer tid, Relatio
 	}
 	else
 		insert_value(index, heap, values[0], tid);
+	mm_failpoint(insert_appended);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return false;

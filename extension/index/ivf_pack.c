@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 
 struct IvfPacker
@@ -65,6 +66,10 @@ allocate(IvfPacker *packer)
 	}
 	block = BufferGetBlockNumber(buffer);
 	UnlockReleaseBuffer(buffer);
+	if (packer->build)
+		mm_failpoint(build_allocated);
+	else
+		mm_failpoint(rewrite_allocated);
 	return block;
 }
 
@@ -113,6 +118,10 @@ write_page(IvfPacker *packer, BlockNumber block, IvfPageKind kind, const char *c
 		log_newpage_buffer(buffer, true);
 	END_CRIT_SECTION();
 	UnlockReleaseBuffer(buffer);
+	if (packer->build)
+		mm_failpoint(build_written);
+	else
+		mm_failpoint(rewrite_written);
 }
 
 /* Write the unit in the making; next is the scan page of the one after it. */

@@ -20,7 +20,7 @@
 #include "storage/itemptr.h"
 
 #define IVF_MAGIC 0x4956464d /* "MFVI" in memory */
-#define IVF_VERSION 1
+#define IVF_VERSION 2
 #define IVF_METAPAGE_BLKNO 0
 
 /* Identifies our pages to tools, as the last two bytes of a page. */
@@ -104,6 +104,8 @@ typedef struct IvfMeta
 	float curve_recall[IVF_CURVE_POINTS];   /* recall@10 at each spread of ivf_curve.h */
 	float curve_scanned[IVF_CURVE_POINTS];  /* rows scanned a query, as a share of all */
 	float curve_reranked[IVF_CURVE_POINTS]; /* rows reranked a query */
+	uint32 checksum; /* CRC-32C of all above but for generation, of the mean and of the centres */
+	uint32 unused;
 } IvfMeta;
 
 /* Pseudo lists, after the real ones: rows with NULL, and with a zero vector under cosine. */

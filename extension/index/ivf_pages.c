@@ -12,6 +12,7 @@
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 
 void
@@ -35,6 +36,20 @@ void
 ivf_page_fill(Page page)
 {
 	((PageHeader) page)->pd_lower = ((PageHeader) page)->pd_upper;
+}
+
+/*
+ * Files grow, and are not made shorter while we have a lock: a length that
+ * somebody has asked for before tells which blocks there are at least.
+ */
+bool
+ivf_block_exists(Relation index, BlockNumber block)
+{
+	BlockNumber known = RelationGetSmgr(index)->smgr_cached_nblocks[MAIN_FORKNUM];
+
+	if (known != InvalidBlockNumber && block < known)
+		return true;
+	return block < RelationGetNumberOfBlocks(index);
 }
 
 /* Whether nobody can be on the way to what the page once held. */
@@ -75,8 +90,12 @@ ivf_new_buffer(Relation index, Relation heap)
 		 * The map is only a hint: after a crash it may name a page that is in
 		 * use, whose owner may hold its lock, and wait for one of ours.
 		 */
-		Buffer buffer = ReadBuffer(index, block);
+		Buffer buffer;
 
+		/* A damaged map may name any block: the call above took it out. */
+		if (!ivf_block_exists(index, block))
+			continue;
+		buffer = ReadBuffer(index, block);
 		if (ConditionalLockBuffer(buffer))
 		{
 			if (page_is_recyclable(BufferGetPage(buffer), heap))
@@ -88,11 +107,19 @@ ivf_new_buffer(Relation index, Relation heap)
 	return ivf_extend(index, MAIN_FORKNUM);
 }
 
+/*
+ * Generic WAL and inserts write between these, so that nothing is taken on trust;
+ * a page in shared buffers may have been damaged after it was read, too.
+ */
 bool
 ivf_page_is_ours(Page page)
 {
-	return !PageIsNew(page) && PageGetSpecialSize(page) == MAXALIGN(sizeof(IvfSpecial)) &&
-		   ((PageHeader) page)->pd_lower >= IVF_CONTENT_START;
+	const PageHeaderData *header = (const PageHeaderData *) page;
+
+	return header->pd_upper == IVF_CONTENT_START + IVF_PAGE_ROOM &&
+		   header->pd_special == IVF_CONTENT_START + IVF_PAGE_ROOM &&
+		   header->pd_lower >= IVF_CONTENT_START && header->pd_lower <= header->pd_upper &&
+		   header->pd_pagesize_version == (BLCKSZ | PG_PAGE_LAYOUT_VERSION);
 }
 
 bool
@@ -125,20 +152,27 @@ ivf_page_unexpected(Relation index, BlockNumber block)
 }
 
 Buffer
-ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list, uint32 generation)
+ivf_lock_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list, uint32 generation,
+			  int mode)
 {
 	Buffer buffer;
 
-	if (unlikely(block == InvalidBlockNumber))
+	if (unlikely(!ivf_block_exists(index, block)))
 		ivf_page_unexpected(index, block);
 	buffer = ReadBuffer(index, block);
-	LockBuffer(buffer, BUFFER_LOCK_SHARE);
+	LockBuffer(buffer, mode);
 	if (unlikely(!ivf_page_is(BufferGetPage(buffer), kind, list, generation)))
 	{
 		UnlockReleaseBuffer(buffer);
 		ivf_page_unexpected(index, block);
 	}
 	return buffer;
+}
+
+Buffer
+ivf_read_page(Relation index, BlockNumber block, IvfPageKind kind, uint32 list, uint32 generation)
+{
+	return ivf_lock_page(index, block, kind, list, generation, BUFFER_LOCK_SHARE);
 }
 
 Buffer
@@ -173,14 +207,13 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 				BlockNumber expected_last, const void *content, Size size)
 {
 	IvfPageKind kind = list < meta->lists ? IVF_TAIL : IVF_SIDE;
-	Buffer list_buffer = ReadBuffer(index, ivf_list_block(meta, list));
+	Buffer list_buffer = ivf_lock_list_page(index, meta, list, BUFFER_LOCK_EXCLUSIVE);
 	Buffer last_buffer = InvalidBuffer;
 	Buffer new_buffer;
 	GenericXLogState *xlog;
 	IvfList *entry;
 	Page page;
 
-	LockBuffer(list_buffer, BUFFER_LOCK_EXCLUSIVE);
 	if (ivf_list_entry(BufferGetPage(list_buffer), list)->tail_last != expected_last)
 	{
 		UnlockReleaseBuffer(list_buffer);
@@ -198,6 +231,7 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 			ivf_page_unexpected(index, expected_last);
 	}
 	new_buffer = ivf_new_buffer(index, heap);
+	mm_failpoint(extend_allocated);
 
 	xlog = GenericXLogStart(index);
 	entry = ivf_list_entry(GenericXLogRegisterBuffer(xlog, list_buffer, 0), list);
@@ -224,6 +258,7 @@ ivf_extend_tail(Relation index, Relation heap, const IvfMeta *meta, uint32 list,
 	if (BufferIsValid(last_buffer))
 		UnlockReleaseBuffer(last_buffer);
 	UnlockReleaseBuffer(list_buffer);
+	mm_failpoint(extend_linked);
 	return true;
 }
 

@@ -379,7 +379,8 @@ scan_packed(IvfSearch *search, uint32 list, const IvfList *entry)
 		content = IvfPageGetContent(page);
 		unit = (const IvfUnit *) content;
 		rows = Min(unit->rows, state->meta.unit_rows);
-		if (row >= rows)
+		/* Where a list goes on in another unit, this one is full: so a circle of units ends. */
+		if (row >= rows || (left > rows - row && rows < state->meta.unit_rows))
 		{
 			UnlockReleaseBuffer(buffer);
 			ivf_page_unexpected(search->index, block);
@@ -409,6 +410,7 @@ scan_tail(IvfSearch *search, uint32 list, const IvfList *entry)
 {
 	const IvfState *state = search->state;
 	BlockNumber block = entry->tail_first;
+	BlockNumber last = block;
 	uint32 seq = entry->tail_first_seq;
 	double squares = 0;
 
@@ -437,12 +439,15 @@ scan_tail(IvfSearch *search, uint32 list, const IvfList *entry)
 			if (search->bias)
 				search->bias[at] = row->bias;
 		}
+		last = block;
 		block = IvfPageGetHead(page)->next;
 		UnlockReleaseBuffer(buffer);
 		count_rows(search, (uint32) rows, found);
 		squares += found;
 		seq++;
 	}
+	if (unlikely(ivf_chain_is_cut(entry, seq)))
+		ivf_page_unexpected(search->index, last);
 	return squares;
 }
 

@@ -9,7 +9,6 @@
 
 #include "access/genam.h"
 #include "access/relscan.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/index.h"
@@ -19,6 +18,7 @@
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -42,15 +42,26 @@ PG_FUNCTION_INFO_V1(mmodal_recall);
 /* Neighbours that mmodal_recall can be asked for. */
 #define MAX_K 10000
 
+/* Queries of one call: each is a search of the whole index, several times over. */
+#define MAX_QUERIES 10000
+
+/* Distances that mmodal_recall holds, k a query: 80 MB of them. */
+#define MAX_DISTANCES (10 * 1000 * 1000)
+
 /* The queries of an array without NULLs; each has the index's dimensions. */
 static IvfCalibration *
-queries_of_array(ArrayType *array, const IvfMeta *meta)
+queries_of_array(ArrayType *array, uint32 dims)
 {
 	IvfCalibration *queries = palloc0(sizeof(IvfCalibration));
 	Datum *values;
 	bool *nulls;
-	int n;
+	int n = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 
+	if (n > MAX_QUERIES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many queries to measure with"),
+						errdetail("The array has %d, where %d are allowed.", n, MAX_QUERIES),
+						errhint("A sample of a few hundred tells as much.")));
 	deconstruct_array(array, ARR_ELEMTYPE(array), -1, false, TYPALIGN_INT, &values, &nulls, &n);
 	queries->queries = palloc(Max(n, 1) * sizeof(Datum));
 	for (int i = 0; i < n; i++)
@@ -60,8 +71,8 @@ queries_of_array(ArrayType *array, const IvfMeta *meta)
 		if (nulls[i])
 			continue;
 		embedding_view(values[i], &view);
-		if (view.dims != (int) meta->dims)
-			embedding_dims_mismatch((int) meta->dims, view.dims);
+		if (view.dims != (int) dims)
+			embedding_dims_mismatch((int) dims, view.dims);
 		queries->queries[queries->nqueries++] = values[i];
 	}
 	if (queries->nqueries == 0)
@@ -70,16 +81,24 @@ queries_of_array(ArrayType *array, const IvfMeta *meta)
 	return queries;
 }
 
-/* Keep a curve as the index's option; the index must be closed. */
+/* Keep a curve as the index's option; the index must be closed, and its table locked. */
 static void
 store_calibration(Oid index, const float *recall)
 {
 	StringInfoData command;
+	char *name;
+	char *schema;
 
+	/* The command goes by name: another index must not take it meanwhile. */
+	LockRelationOid(index, ShareUpdateExclusiveLock);
+	name = get_rel_name(index);
+	schema = get_namespace_name(get_rel_namespace(index));
+	if (name == NULL || schema == NULL)
+		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
+						errmsg("relation with OID %u does not exist", index)));
 	initStringInfo(&command);
 	appendStringInfo(&command, "ALTER INDEX %s SET (calibration = '",
-					 quote_qualified_identifier(get_namespace_name(get_rel_namespace(index)),
-												get_rel_name(index)));
+					 quote_qualified_identifier(schema, name));
 	for (int point = 0; point < IVF_CURVE_POINTS; point++)
 		appendStringInfo(&command, "%s%.4f", point ? "," : "", recall[point]);
 	appendStringInfoString(&command, "')");
@@ -97,24 +116,24 @@ mmodal_calibrate(PG_FUNCTION_ARGS)
 {
 	Oid oid = PG_GETARG_OID(0);
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	Relation index;
-	Relation heap;
+	IvfAdmin admin;
 	IvfState *state;
 	float recall[IVF_CURVE_POINTS];
 	float scanned[IVF_CURVE_POINTS];
 	float reranked[IVF_CURVE_POINTS];
+	ArrayType *array;
 
 	if (RecoveryInProgress())
 		ereport(ERROR, (errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
 						errmsg("an index cannot be calibrated during recovery"),
 						errhint("Calibrate it on the primary server.")));
 	InitMaterializedSRF(fcinfo, 0);
-	ivf_open_admin(oid, AccessShareLock, &index, &heap);
-	state = ivf_state_load(index);
-	ivf_calibrate(index, queries_of_array(PG_GETARG_ARRAYTYPE_P(1), &state->meta), recall, scanned,
+	array = PG_GETARG_ARRAYTYPE_P(1);
+	ivf_admin_open(oid, AccessShareLock, &admin);
+	state = ivf_state_load(admin.index);
+	ivf_calibrate(admin.index, queries_of_array(array, state->meta.dims), recall, scanned,
 				  reranked);
-	index_close(index, AccessShareLock);
-	table_close(heap, NoLock);
+	ivf_admin_close(&admin);
 
 	for (int point = 0; point < IVF_CURVE_POINTS; point++)
 	{
@@ -313,15 +332,23 @@ Datum
 mmodal_recall(PG_FUNCTION_ARGS)
 {
 	Measurement m = {.k = PG_GETARG_INT32(2)};
-	ArrayType *array;
+	IvfAdmin admin;
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(1);
 	double recall;
 
 	if (m.k < 1 || m.k > MAX_K)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("k must be between 1 and %d", MAX_K)));
-	ivf_open_admin(PG_GETARG_OID(0), AccessShareLock, &m.index, &m.heap);
-	array = PG_GETARG_ARRAYTYPE_P(1);
-	m.queries = queries_of_array(array, &ivf_state(m.index)->meta);
+	ivf_admin_open(PG_GETARG_OID(0), AccessShareLock, &admin);
+	m.index = admin.index;
+	m.heap = admin.heap;
+	m.queries = queries_of_array(array, ivf_state(m.index)->meta.dims);
+	if ((int64) m.queries->nqueries * m.k > MAX_DISTANCES)
+		ereport(ERROR, (errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+						errmsg("too many neighbours to measure with"),
+						errdetail("%d queries times k = %d are more than %d.", m.queries->nqueries,
+								  m.k, MAX_DISTANCES),
+						errhint("Use fewer queries or a smaller k.")));
 	m.metric = ivf_metric(m.index);
 	m.info = BuildIndexInfo(m.index);
 	m.estate = CreateExecutorState();
@@ -330,7 +357,6 @@ mmodal_recall(PG_FUNCTION_ARGS)
 	recall = measure(&m);
 	ExecDropSingleTupleTableSlot(m.slot);
 	FreeExecutorState(m.estate);
-	index_close(m.index, AccessShareLock);
-	table_close(m.heap, AccessShareLock);
+	ivf_admin_close(&admin);
 	PG_RETURN_FLOAT8(recall);
 }

@@ -119,6 +119,17 @@ arithmetic_slack(const IvfSearch *search, uint32 list, float scale, float simila
 		   query->step16 * sqrtf((float) query->pdims) * centre;
 }
 
+/* A hit that has overflowed comes last, or where bounds count, anywhere. */
+static inline void
+tame_hit(const IvfSearch *search, IvfHit *hit)
+{
+	if (likely(isfinite(hit->similarity) && isfinite(hit->slack)))
+		return;
+	hit->similarity = search->exact ? FLT_MAX : -FLT_MAX;
+	hit->slack = 0;
+	hit->final = true;
+}
+
 /* Make a hit of one row, unless it is dead. */
 static void
 rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *cursor)
@@ -184,13 +195,7 @@ rerank_row(IvfSearch *search, uint32 segment_number, uint32 at, PageCursor *curs
 		hit->slack = hit_slack(search, scale, false) +
 					 arithmetic_slack(search, segment->list, scale, hit->similarity);
 	hit->final = meta->refine_bytes == 0;
-	if (unlikely(!isfinite(hit->similarity) || !isfinite(hit->slack)))
-	{
-		/* Overflown: last, or where bounds count, anywhere. */
-		hit->similarity = search->exact ? FLT_MAX : -FLT_MAX;
-		hit->slack = 0;
-		hit->final = true;
-	}
+	tame_hit(search, hit);
 	search->stats.reranked++;
 }
 
@@ -282,6 +287,7 @@ refine_hit(IvfSearch *search, IvfHit *hit, PageCursor *cursor)
 	hit->slack = hit_slack(search, hit->scale, true) +
 				 arithmetic_slack(search, segment->list, hit->scale, hit->similarity);
 	hit->final = true;
+	tame_hit(search, hit);
 	search->stats.refined++;
 }
 

@@ -19,6 +19,7 @@
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 #include "ivf_vacuum.h"
 
@@ -59,6 +60,7 @@ seal_tail(IvfVacuum *vacuum, uint32 list)
 		IvfPageGetHead(page)->flags |= IVF_SEALED;
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(buffer);
+		mm_failpoint(seal_tail);
 		return entry;
 	}
 }
@@ -86,11 +88,11 @@ copy_row(const IvfRow *row, BlockNumber block, void *arg)
 static void
 swap_entry(IvfVacuum *vacuum, uint32 list, const IvfList *sealed, const IvfList *written)
 {
-	Buffer buffer = ReadBuffer(vacuum->index, ivf_list_block(&vacuum->state->meta, list));
+	Buffer buffer =
+		ivf_lock_list_page(vacuum->index, &vacuum->state->meta, list, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *xlog;
 	IvfList *entry;
 
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
 	entry = ivf_list_entry(GenericXLogRegisterBuffer(xlog, buffer, 0), list);
 	entry->first_block = written->first_block;
@@ -134,7 +136,9 @@ ivf_rewrite_list(IvfVacuum *vacuum, uint32 list, uint32 generation)
 	ivf_packer_list(packer, list, &written);
 	ivf_walk_list(vacuum->index, vacuum->state, list, &sealed, copy_row, &copy);
 	ivf_packer_end(packer);
+	mm_failpoint(rewrite_copied);
 	swap_entry(vacuum, list, &sealed, &written);
+	mm_failpoint(rewrite_swapped);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -183,13 +187,13 @@ ivf_trim_side(IvfVacuum *vacuum, uint32 list)
 		return false;
 
 	/* Inserts change the chain's end alone, once it has a beginning. */
-	buffer = ReadBuffer(vacuum->index, ivf_list_block(meta, list));
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+	buffer = ivf_lock_list_page(vacuum->index, meta, list, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
 	stored = ivf_list_entry(GenericXLogRegisterBuffer(xlog, buffer, 0), list);
 	stored->tail_first = block;
 	stored->tail_first_seq = seq;
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
+	mm_failpoint(trim_side);
 	return true;
 }

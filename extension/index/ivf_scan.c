@@ -27,6 +27,7 @@ typedef struct IvfScan
 	IvfMemory *memory; /* its arrays, which stay: the backend's spare ones or own */
 	IvfMemory own;
 	MemoryContextCallback callback; /* at the end of the scan, or of its query */
+	BlockNumber heap_blocks;        /* that the table has at least */
 } IvfScan;
 
 /*
@@ -149,6 +150,29 @@ set_lower_bound(IndexScanDesc scan, double distance, bool has_distance, bool is_
 	scan->xs_recheckorderby = true;
 }
 
+/*
+ * No row may lie beyond the end of its table: to read there is an error of files
+ * that does not name us, and to read the last block number of all would make the
+ * table longer.
+ */
+static void
+check_tid(IndexScanDesc scan)
+{
+	IvfScan *ivf = (IvfScan *) scan->opaque;
+	BlockNumber block = ItemPointerGetBlockNumberNoCheck(&scan->xs_heaptid);
+
+	if (likely(block < ivf->heap_blocks))
+		return;
+	ivf->heap_blocks = RelationGetNumberOfBlocks(scan->heapRelation);
+	if (block >= ivf->heap_blocks)
+		ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+						errmsg("index \"%s\" points to row (%u,%u), beyond the end of table \"%s\"",
+							   RelationGetRelationName(scan->indexRelation), block,
+							   ItemPointerGetOffsetNumberNoCheck(&scan->xs_heaptid),
+							   RelationGetRelationName(scan->heapRelation)),
+						errhint("Please REINDEX it.")));
+}
+
 bool
 ivf_gettuple(IndexScanDesc scan, ScanDirection direction)
 {
@@ -165,6 +189,8 @@ ivf_gettuple(IndexScanDesc scan, ScanDirection direction)
 	scan->xs_recheck = false;
 	scan->xs_recheckorderby = false;
 	MemoryContextSwitchTo(old);
+	if (found)
+		check_tid(scan);
 	if (found && ivf->search->exact)
 		set_lower_bound(scan, distance, has_distance, ivf->search->phase == IVF_NULL_ROWS);
 	return found;

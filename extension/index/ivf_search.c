@@ -154,6 +154,8 @@ compare_hits(const void *a, const void *b, void *arg)
 	const IvfHit *x = &hits[*(const uint32 *) a];
 	const IvfHit *y = &hits[*(const uint32 *) b];
 
+	/* A sort of millions of rows takes seconds, and may be left at any time. */
+	CHECK_FOR_INTERRUPTS();
 	if (x->similarity != y->similarity)
 		return x->similarity > y->similarity ? -1 : 1;
 	return ItemPointerCompare((ItemPointer) &x->tid, (ItemPointer) &y->tid);
@@ -299,6 +301,7 @@ next_exact(IvfSearch *search)
 	{
 		IvfHit *hit = &search->hits[search->queue[0]];
 
+		CHECK_FOR_INTERRUPTS();
 		if (!hit->final)
 			ivf_refine_hit(search, hit);
 		else
@@ -338,7 +341,13 @@ next_side_page(IvfSearch *search, uint32 list)
 	Page page;
 
 	if (search->side_block == InvalidBlockNumber)
+	{
+		const IvfList *entry = &search->lists[list];
+
+		if (ivf_chain_is_cut(entry, search->side_seq))
+			ivf_page_unexpected(search->index, entry->tail_last);
 		return false;
+	}
 	buffer = ivf_read_page(search->index, search->side_block, IVF_SIDE, list, search->side_seq);
 	page = BufferGetPage(buffer);
 	if (search->side == NULL)

@@ -6,6 +6,7 @@
 
 #include "access/relscan.h"
 #include "fmgr.h"
+#include "port/pg_crc32c.h"
 #include "storage/bufmgr.h"
 #include "utils/memutils.h"
 
@@ -165,41 +166,101 @@ ivf_state_make(const IvfMeta *meta, const float *mean, const int8 *centres,
 	return state;
 }
 
+int
+ivf_column(Relation index, uint32 *elem)
+{
+	int32 typmod = TupleDescAttr(RelationGetDescr(index), 0)->atttypmod;
+
+	*elem = (uint32) embedding_typmod_elem(typmod);
+	return embedding_typmod_dims(typmod);
+}
+
+void
+ivf_place_fixed_pages(IvfMeta *meta, const IvfLayout *layout)
+{
+	uint32 mean_pages = (meta->dims + IVF_MEAN_PER_PAGE - 1) / IVF_MEAN_PER_PAGE;
+	uint32 centre_pages =
+		(meta->lists + layout->centres_per_page - 1) / (uint32) layout->centres_per_page;
+
+	meta->mean_start = IVF_METAPAGE_BLKNO + 1;
+	meta->centre_start = meta->mean_start + mean_pages;
+	meta->list_start = meta->centre_start + centre_pages;
+}
+
+uint32
+ivf_state_checksum(const IvfState *state)
+{
+	IvfMeta meta = state->meta;
+	pg_crc32c crc;
+
+	meta.generation = 0;
+	INIT_CRC32C(crc);
+	COMP_CRC32C(crc, &meta, offsetof(IvfMeta, checksum));
+	COMP_CRC32C(crc, state->mean, meta.dims * sizeof(float));
+	COMP_CRC32C(crc, state->centre_scale, meta.lists * sizeof(float));
+	COMP_CRC32C(crc, state->centres, (Size) meta.lists * meta.pdims);
+	FIN_CRC32C(crc);
+	return crc;
+}
+
+static _Noreturn void
+metapage_damaged(Relation index, const char *detail)
+{
+	ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+					errmsg("index \"%s\" has a damaged metapage", RelationGetRelationName(index)),
+					errdetail("%s", detail), errhint("Please REINDEX it.")));
+}
+
+/*
+ * Whether a metapage is what a build would have made of the column, as far as
+ * memory and loops depend on it; its checksum tells of the rest.
+ */
+static bool
+is_possible(Relation index, const IvfMeta *meta)
+{
+	IvfMeta computed = *meta;
+	IvfLayout layout;
+	uint32 elem;
+
+	if ((int64) meta->dims != ivf_column(index, &elem) || meta->elem != elem || meta->am != 1 ||
+		meta->lists < 1 || meta->lists > IVF_MAX_LISTS || ivf_codec(meta->codec) == NULL ||
+		meta->metric != (uint32) ivf_metric(index) || meta->attribute_bytes != 0 ||
+		meta->curve_points > IVF_CURVE_POINTS)
+		return false;
+	ivf_meta_layout(&computed);
+	layout = make_layout(&computed);
+	ivf_place_fixed_pages(&computed, &layout);
+	return memcmp(&computed, meta, sizeof(computed)) == 0 &&
+		   ivf_block_exists(index, ivf_list_block(meta, meta->lists + IVF_SIDE_LISTS - 1));
+}
+
 static void
 check_meta(Relation index, Page page, const IvfMeta *meta)
 {
-	IvfMeta computed;
-
 	if (!ivf_page_is_ours(page) || IvfPageGetHead(page)->kind != IVF_META ||
 		meta->magic != IVF_MAGIC)
 		ereport(ERROR,
 				(errcode(ERRCODE_INDEX_CORRUPTED),
-				 errmsg("index \"%s\" is not a faiss_ivf index", RelationGetRelationName(index))));
+				 errmsg("index \"%s\" is not a faiss_ivf index", RelationGetRelationName(index)),
+				 errhint("Please REINDEX it.")));
 	if (meta->version != IVF_VERSION)
 		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 						errmsg("index \"%s\" has format version %u, this library writes %d",
 							   RelationGetRelationName(index), meta->version, IVF_VERSION),
 						errhint("Please REINDEX it.")));
-	computed = *meta;
-	if (meta->dims >= EMBEDDING_MIN_DIMS && meta->dims <= EMBEDDING_MAX_DIMS && meta->lists >= 1 &&
-		meta->lists <= IVF_MAX_LISTS && ivf_codec(meta->codec) != NULL &&
-		meta->metric == (uint32) ivf_metric(index) && meta->elem <= MM_FLOAT16)
-	{
-		ivf_meta_layout(&computed);
-		if (memcmp(&computed, meta, sizeof(computed)) == 0)
-			return;
-	}
-	ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
-					errmsg("index \"%s\" has a damaged metapage", RelationGetRelationName(index)),
-					errhint("Please REINDEX it.")));
+	if (!is_possible(index, meta))
+		metapage_damaged(index, "It is not that of an index on this column.");
 }
 
 static IvfMeta
 read_meta(Relation index)
 {
-	Buffer buffer = ReadBuffer(index, IVF_METAPAGE_BLKNO);
+	Buffer buffer;
 	IvfMeta meta;
 
+	if (!ivf_block_exists(index, IVF_METAPAGE_BLKNO))
+		ivf_page_unexpected(index, IVF_METAPAGE_BLKNO);
+	buffer = ReadBuffer(index, IVF_METAPAGE_BLKNO);
 	LockBuffer(buffer, BUFFER_LOCK_SHARE);
 	meta = *IvfPageGetMeta(BufferGetPage(buffer));
 	check_meta(index, BufferGetPage(buffer), &meta);
@@ -257,6 +318,9 @@ load_state(Relation index, MemoryContext context)
 	{
 		read_mean(index, state);
 		read_centres(index, state);
+		if (ivf_state_checksum(state) != state->meta.checksum)
+			metapage_damaged(index,
+							 "Its checksum does not fit what it, the mean or the centres tell.");
 	}
 	PG_CATCH();
 	{
@@ -298,27 +362,103 @@ ivf_list_entry(Page page, uint32 list)
 	return (IvfList *) IvfPageGetContent(page) + list % IVF_LISTS_PER_PAGE;
 }
 
+static _Noreturn void
+entry_damaged(Relation index, const IvfMeta *meta, uint32 list)
+{
+	ereport(ERROR, (errcode(ERRCODE_INDEX_CORRUPTED),
+					errmsg("index \"%s\" has a damaged entry of list %u at block %u",
+						   RelationGetRelationName(index), list, ivf_list_block(meta, list)),
+					errhint("Please REINDEX it.")));
+}
+
+/* Whether a chain of pages with these numbers can be: it has no more pages than there are. */
+static bool
+is_chain(Relation index, const IvfList *entry)
+{
+	uint32 more = entry->tail_last_seq - entry->tail_first_seq;
+
+	if (entry->tail_first == InvalidBlockNumber)
+		return entry->tail_last == InvalidBlockNumber;
+	return ivf_block_exists(index, entry->tail_first) &&
+		   ivf_block_exists(index, entry->tail_last) &&
+		   (more == 0) == (entry->tail_first == entry->tail_last) && ivf_block_exists(index, more);
+}
+
+/* Whether rows of packed parts, so many, have room in the index. */
+static bool
+has_room(Relation index, const IvfMeta *meta, uint64 rows)
+{
+	uint64 units = (rows + meta->unit_rows - 1) / meta->unit_rows;
+
+	return rows == 0 || (units <= MaxBlockNumber && ivf_block_exists(index, (BlockNumber) units));
+}
+
+/*
+ * All that is done by an entry is bounded by what is checked here: arrays are
+ * made as large as it tells, and loops run as often.
+ */
+static void
+check_entry(Relation index, const IvfMeta *meta, uint32 list, const IvfList *entry)
+{
+	bool good = is_chain(index, entry) && entry->dead <= entry->packed && !(entry->radius < 0);
+
+	if (entry->packed > 0)
+		good = good && list < meta->lists && ivf_block_exists(index, entry->first_block) &&
+			   entry->first_row < meta->unit_rows &&
+			   has_room(index, meta, (uint64) entry->first_row + entry->packed);
+	if (unlikely(!good))
+		entry_damaged(index, meta, list);
+}
+
+Buffer
+ivf_lock_list_page(Relation index, const IvfMeta *meta, uint32 list, int mode)
+{
+	uint32 first = list / IVF_LISTS_PER_PAGE * IVF_LISTS_PER_PAGE;
+	BlockNumber block = ivf_list_block(meta, list);
+	Buffer buffer = ivf_lock_page(index, block, IVF_LIST, list, 0, mode);
+	const IvfHead *head = IvfPageGetHead(BufferGetPage(buffer));
+
+	/* What it serves tells how many lists there are: as many as the metapage has it. */
+	if (head->first_list != first ||
+		head->last_list != Min(first + IVF_LISTS_PER_PAGE, meta->lists + IVF_SIDE_LISTS) - 1)
+	{
+		UnlockReleaseBuffer(buffer);
+		ivf_page_unexpected(index, block);
+	}
+	return buffer;
+}
+
 void
 ivf_read_lists(Relation index, const IvfMeta *meta, IvfList *lists)
 {
 	uint32 total = meta->lists + IVF_SIDE_LISTS;
+	uint64 packed = 0;
 
 	for (uint32 list = 0; list < total; list += IVF_LISTS_PER_PAGE)
 	{
-		Buffer buffer = ivf_read_page(index, ivf_list_block(meta, list), IVF_LIST, list, 0);
+		Buffer buffer = ivf_lock_list_page(index, meta, list, BUFFER_LOCK_SHARE);
 
 		memcpy(lists + list, ivf_list_entry(BufferGetPage(buffer), list),
 			   Min(total - list, IVF_LISTS_PER_PAGE) * sizeof(IvfList));
 		UnlockReleaseBuffer(buffer);
 	}
+	for (uint32 list = 0; list < total; list++)
+	{
+		check_entry(index, meta, list, &lists[list]);
+		packed += lists[list].packed;
+	}
+	/* Entries are of moments that lie apart: pages may have changed hands meanwhile. */
+	if (!has_room(index, meta, packed / 2))
+		entry_damaged(index, meta, 0);
 }
 
 IvfList
 ivf_read_list(Relation index, const IvfMeta *meta, uint32 list)
 {
-	Buffer buffer = ivf_read_page(index, ivf_list_block(meta, list), IVF_LIST, list, 0);
+	Buffer buffer = ivf_lock_list_page(index, meta, list, BUFFER_LOCK_SHARE);
 	IvfList entry = *ivf_list_entry(BufferGetPage(buffer), list);
 
 	UnlockReleaseBuffer(buffer);
+	check_entry(index, meta, list, &entry);
 	return entry;
 }

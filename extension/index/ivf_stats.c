@@ -4,42 +4,16 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/table.h"
-#include "catalog/index.h"
-#include "catalog/pg_class.h"
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 #include "ivf.h"
 #include "ivf_admin.h"
 
 PG_FUNCTION_INFO_V1(mmodal_index_stats);
-
-void
-ivf_open_admin(Oid oid, LOCKMODE heap_lock, Relation *index, Relation *heap)
-{
-	Oid heap_oid;
-
-	if (get_rel_name(oid) == NULL)
-		ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-						errmsg("relation with OID %u does not exist", oid)));
-	if (get_rel_relkind(oid) != RELKIND_INDEX)
-		ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-						errmsg("\"%s\" is not an index", get_rel_name(oid))));
-	if (!mm_is_owner(oid, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_INDEX, get_rel_name(oid));
-	/* The table's lock comes first, as everywhere. */
-	heap_oid = IndexGetRelation(oid, false);
-	*heap = table_open(heap_oid, heap_lock);
-	*index = index_open(oid, AccessShareLock);
-	ivf_check_relation(*index);
-}
 
 /* Counts that only a look at all pages gives. */
 typedef struct PageCounts
@@ -132,8 +106,7 @@ metric_name(uint32 metric)
 Datum
 mmodal_index_stats(PG_FUNCTION_ARGS)
 {
-	Relation index;
-	Relation heap;
+	IvfAdmin admin;
 	const IvfState *state;
 	const IvfMeta *meta;
 	IvfList *lists;
@@ -148,11 +121,11 @@ mmodal_index_stats(PG_FUNCTION_ARGS)
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	ivf_open_admin(PG_GETARG_OID(0), AccessShareLock, &index, &heap);
-	state = ivf_state_load(index);
+	ivf_admin_open(PG_GETARG_OID(0), AccessShareLock, &admin);
+	state = ivf_state_load(admin.index);
 	meta = &state->meta;
 	lists = palloc((meta->lists + IVF_SIDE_LISTS) * sizeof(IvfList));
-	ivf_read_lists(index, meta, lists);
+	ivf_read_lists(admin.index, meta, lists);
 	for (uint32 list = 0; list < meta->lists; list++)
 	{
 		uint32 tail = ivf_tail_most(state, &lists[list]);
@@ -161,7 +134,7 @@ mmodal_index_stats(PG_FUNCTION_ARGS)
 		empty += lists[list].packed == lists[list].dead && tail == 0;
 		tail_pages += tail / Max(state->layout.rows_per_tail, 1);
 	}
-	counts = count_pages(index, state, lists);
+	counts = count_pages(admin.index, state, lists);
 
 	values[n++] = CStringGetTextDatum(state->codec->name);
 	values[n++] = CStringGetTextDatum(metric_name(meta->metric));
@@ -171,12 +144,11 @@ mmodal_index_stats(PG_FUNCTION_ARGS)
 	values[n++] = Int64GetDatum(largest);
 	values[n++] = Int64GetDatum(counts.rows);
 	values[n++] = Int64GetDatum((int64) (meta->trained ? meta->rows : 0));
-	values[n++] = Int64GetDatum((int64) RelationGetNumberOfBlocks(index));
+	values[n++] = Int64GetDatum((int64) RelationGetNumberOfBlocks(admin.index));
 	values[n++] = Int64GetDatum(tail_pages);
 	values[n++] = Int64GetDatum(counts.retired);
 	values[n++] = Int64GetDatum(counts.orphans);
 	values[n++] = BoolGetDatum(ivf_training_is_stale(meta, (double) counts.rows));
-	index_close(index, AccessShareLock);
-	table_close(heap, AccessShareLock);
+	ivf_admin_close(&admin);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
 }

@@ -142,7 +142,7 @@ estimate_heap_rows(Relation heap, Relation index, IndexInfo *info)
 		return 0;
 	looked = Min(pages, DENSITY_BLOCKS);
 	for (BlockNumber i = 0; i < looked; i++)
-		table_index_build_range_scan(heap, index, info, false, true, false,
+		table_index_build_range_scan(heap, index, info, false, !info->ii_Concurrent, false,
 									 (BlockNumber) ((uint64) i * pages / looked), 1, count_row,
 									 &seen, NULL);
 	return seen / looked * pages;
@@ -199,8 +199,9 @@ ivf_sample_rows(Relation heap, Relation index, IndexInfo *info, const IvfMeta *m
 		BlockNumber block = BlockSampler_Next(&sampler);
 
 		CHECK_FOR_INTERRUPTS();
-		table_index_build_range_scan(heap, index, info, false, true, false, block, 1, sample_row,
-									 &scan, NULL);
+		/* a concurrent build looks by a snapshot, which knows no "any version" */
+		table_index_build_range_scan(heap, index, info, false, !info->ii_Concurrent, false, block,
+									 1, sample_row, &scan, NULL);
 	}
 	MemoryContextDelete(scan.context);
 	return sample;
@@ -216,6 +217,7 @@ centre_sample(const IvfMeta *meta, IvfSample *sample, float *mean)
 	{
 		const float *x = sample->values + (Size) row * meta->dims;
 
+		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < meta->dims; i++)
 			sum[i] += x[i];
 	}
@@ -225,6 +227,7 @@ centre_sample(const IvfMeta *meta, IvfSample *sample, float *mean)
 	{
 		float *x = sample->values + (Size) row * meta->dims;
 
+		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < meta->dims; i++)
 			x[i] -= mean[i];
 	}
@@ -307,7 +310,10 @@ ivf_train(IvfMeta *meta, IvfSample *sample, int wanted)
 	centre_sample(meta, sample, mean);
 	ivf_rotation_init(rotation, (int) meta->dims, meta->seed);
 	for (int row = 0; row < sample->rows; row++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ivf_rotate(rotation, sample->values + (Size) row * meta->dims);
+	}
 
 	meta->lists = (uint32) lists;
 	meta->trained = lists > 1;

@@ -22,6 +22,7 @@
 #include "storage/lmgr.h"
 #include "utils/snapmgr.h"
 
+#include "../failpoint.h"
 #include "ivf.h"
 #include "ivf_vacuum.h"
 
@@ -76,6 +77,48 @@ count_blocks(Relation index)
 	return blocks;
 }
 
+/* Whether a list refers to the page, as far as its entry tells. */
+static bool
+is_referred_to(const IvfVacuum *vacuum, const IvfHead *head)
+{
+	uint32 total = vacuum->state->meta.lists + IVF_SIDE_LISTS;
+
+	switch (head->kind)
+	{
+		case IVF_SCAN:
+		case IVF_CODE:
+		case IVF_REFINE:
+			for (uint32 list = head->first_list; list <= head->last_list && list < total; list++)
+			{
+				if (vacuum->lists[list].generation == head->generation)
+					return true;
+			}
+			return false;
+		case IVF_TAIL:
+		case IVF_SIDE:
+			/* A page with a later number than the entry knew of is a new one. */
+			return head->first_list >= total ||
+				   head->generation >= vacuum->lists[head->first_list].tail_first_seq;
+		default:
+			return true;
+	}
+}
+
+/*
+ * A page that cannot be told to be ours may have rows that are dead, which scans
+ * would find when it is mended, and so may one that was retired, but is in use:
+ * better no vacuum than half of one.
+ */
+static void
+check_page(IvfVacuum *vacuum, Page page, BlockNumber block)
+{
+	if (PageIsNew(page))
+		return;
+	if (!ivf_page_is_ours(page) || ((IvfPageGetHead(page)->flags & IVF_RETIRED) &&
+									is_referred_to(vacuum, IvfPageGetHead(page))))
+		ivf_page_unexpected(vacuum->index, block);
+}
+
 typedef void (*PageVisitor)(IvfVacuum *vacuum, Buffer buffer, void *arg);
 
 /* Call visit for every page but the metapage; it has the buffer pinned and locked for sharing. */
@@ -95,6 +138,7 @@ visit_pages(IvfVacuum *vacuum, PageVisitor visit, void *arg)
 			buffer = ReadBufferExtended(vacuum->index, MAIN_FORKNUM, block, RBM_NORMAL,
 										vacuum->info->strategy);
 			LockBuffer(buffer, BUFFER_LOCK_SHARE);
+			check_page(vacuum, BufferGetPage(buffer), block);
 			visit(vacuum, buffer, arg);
 			UnlockReleaseBuffer(buffer);
 		}
@@ -105,7 +149,7 @@ visit_pages(IvfVacuum *vacuum, PageVisitor visit, void *arg)
 static bool
 has_rows(const IvfState *state, Page page)
 {
-	return ivf_page_is_ours(page) && !(IvfPageGetHead(page)->flags & IVF_RETIRED) &&
+	return !PageIsNew(page) && !(IvfPageGetHead(page)->flags & IVF_RETIRED) &&
 		   ivf_page_rows(state, page) > 0;
 }
 
@@ -153,6 +197,7 @@ delete_on_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 		vacuum->stats->tuples_removed++;
 	}
 	GenericXLogFinish(xlog);
+	mm_failpoint(delete_page);
 }
 
 IndexBulkDeleteResult *
@@ -166,33 +211,6 @@ ivf_bulkdelete(IndexVacuumInfo *info, IndexBulkDeleteResult *stats,
 	visit_pages(vacuum, delete_on_page, &delete);
 	finish(vacuum);
 	return result;
-}
-
-/* Whether a list refers to the page, as far as its entry tells. */
-static bool
-is_referred_to(const IvfVacuum *vacuum, const IvfHead *head)
-{
-	uint32 total = vacuum->state->meta.lists + IVF_SIDE_LISTS;
-
-	switch (head->kind)
-	{
-		case IVF_SCAN:
-		case IVF_CODE:
-		case IVF_REFINE:
-			for (uint32 list = head->first_list; list <= head->last_list && list < total; list++)
-			{
-				if (vacuum->lists[list].generation == head->generation)
-					return true;
-			}
-			return false;
-		case IVF_TAIL:
-		case IVF_SIDE:
-			/* A page with a later number than the entry knew of is a new one. */
-			return head->first_list >= total ||
-				   head->generation >= vacuum->lists[head->first_list].tail_first_seq;
-		default:
-			return true;
-	}
 }
 
 static void
@@ -210,6 +228,7 @@ retire(IvfVacuum *vacuum, Buffer buffer)
 	head->retired = ReadNextFullTransactionId();
 	GenericXLogFinish(xlog);
 	vacuum->stats->pages_newly_deleted++;
+	mm_failpoint(retire_page);
 }
 
 static void
@@ -251,8 +270,6 @@ clean_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 		vacuum->stats->pages_free++;
 		return;
 	}
-	if (!ivf_page_is_ours(page))
-		return;
 	head = IvfPageGetHead(page);
 	if (head->flags & IVF_RETIRED)
 	{
@@ -261,6 +278,7 @@ clean_page(IvfVacuum *vacuum, Buffer buffer, void *arg)
 		{
 			RecordFreeIndexPage(vacuum->index, block);
 			vacuum->stats->pages_free++;
+			mm_failpoint(free_page);
 		}
 	}
 	else if (!is_referred_to(vacuum, head))
@@ -290,8 +308,8 @@ store_dead_counts(IvfVacuum *vacuum)
 			differ |= vacuum->lists[list].dead != vacuum->count[list].dead;
 		if (!differ)
 			continue;
-		buffer = ReadBuffer(vacuum->index, ivf_list_block(&vacuum->state->meta, first));
-		LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
+		buffer =
+			ivf_lock_list_page(vacuum->index, &vacuum->state->meta, first, BUFFER_LOCK_EXCLUSIVE);
 		xlog = GenericXLogStart(vacuum->index);
 		page = GenericXLogRegisterBuffer(xlog, buffer, 0);
 		for (uint32 list = first; list < end; list++)
@@ -299,6 +317,7 @@ store_dead_counts(IvfVacuum *vacuum)
 				Min(vacuum->count[list].dead, ivf_list_entry(page, list)->packed);
 		GenericXLogFinish(xlog);
 		UnlockReleaseBuffer(buffer);
+		mm_failpoint(count_dead);
 	}
 }
 
@@ -318,15 +337,23 @@ wants_rewrite(const IvfVacuum *vacuum, uint32 list)
 static uint32
 new_generation(IvfVacuum *vacuum)
 {
-	Buffer buffer = ReadBuffer(vacuum->index, IVF_METAPAGE_BLKNO);
+	uint32 lists = vacuum->state->meta.lists;
+	Buffer buffer =
+		ivf_lock_page(vacuum->index, IVF_METAPAGE_BLKNO, IVF_META, 0, 0, BUFFER_LOCK_EXCLUSIVE);
 	GenericXLogState *xlog;
 	uint32 generation;
 
-	LockBuffer(buffer, BUFFER_LOCK_EXCLUSIVE);
 	xlog = GenericXLogStart(vacuum->index);
 	generation = ++IvfPageGetMeta(GenericXLogRegisterBuffer(xlog, buffer, 0))->generation;
+	/* The counter has no checksum: lists tell whether it has gone astray. */
+	for (uint32 list = 0; list < lists; list++)
+	{
+		if (vacuum->lists[list].generation >= generation)
+			ivf_page_unexpected(vacuum->index, IVF_METAPAGE_BLKNO);
+	}
 	GenericXLogFinish(xlog);
 	UnlockReleaseBuffer(buffer);
+	mm_failpoint(new_generation);
 	return generation;
 }
 

@@ -32,6 +32,24 @@ copy_page(Walk *walk, PGAlignedBlock *out, BlockNumber block, IvfPageKind kind, 
 
 	memcpy(out->data, BufferGetPage(buffer), BLCKSZ);
 	UnlockReleaseBuffer(buffer);
+	/* Entries that are walked are those in force: none leads to a page that is given up. */
+	if (IvfPageGetHead(out->data)->flags & IVF_RETIRED)
+		ivf_page_unexpected(walk->index, block);
+}
+
+/* That a row of the unit belongs to the list, as its page has it. */
+static void
+check_row_list(const Walk *walk, BlockNumber block, int row)
+{
+	const IvfMeta *meta = &walk->state->meta;
+	uint32 list;
+
+	if (meta->unit_code_rows)
+		ivf_page_tid(walk->state, (Page) walk->code.data, row % (int) meta->unit_code_rows, &list);
+	else
+		ivf_page_tid(walk->state, (Page) walk->scan.data, row, &list);
+	if (list != walk->list)
+		ivf_page_unexpected(walk->index, block);
 }
 
 /* Rows first .. first + count - 1 of the unit whose scan page was copied. */
@@ -55,6 +73,7 @@ walk_unit(Walk *walk, BlockNumber block, int first, int count)
 			refine_page = i / (int) meta->unit_refine_rows;
 			copy_page(walk, &walk->refine, unit->refine[refine_page], IVF_REFINE, walk->generation);
 		}
+		check_row_list(walk, code_page >= 0 ? unit->code[code_page] : block, i);
 		ivf_unpack_row(walk->state, walk->scan.data, i, walk->code.data, walk->refine.data,
 					   walk->row);
 		walk->visit(walk->row, code_page >= 0 ? unit->code[code_page] : block, walk->arg);
@@ -71,14 +90,16 @@ walk_packed(Walk *walk, const IvfList *entry)
 	walk->generation = entry->generation;
 	while (left > 0)
 	{
+		uint32 rows;
 		int count;
 
 		CHECK_FOR_INTERRUPTS();
 		copy_page(walk, &walk->scan, block, IVF_SCAN, entry->generation);
-		count = (int) Min(((IvfUnit *) IvfPageGetContent(walk->scan.data))->rows,
-						  walk->state->meta.unit_rows) -
-				first;
-		if (count <= 0)
+		rows = Min(((IvfUnit *) IvfPageGetContent(walk->scan.data))->rows,
+				   walk->state->meta.unit_rows);
+		count = (int) rows - first;
+		/* Where a list goes on in another unit, this one is full: so a circle of units ends. */
+		if (count <= 0 || ((uint32) count < left && rows < walk->state->meta.unit_rows))
 			ivf_page_unexpected(walk->index, block);
 		count = (int) Min((uint32) count, left);
 		walk_unit(walk, block, first, count);
@@ -92,7 +113,9 @@ static void
 walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 {
 	BlockNumber block = entry->tail_first;
+	BlockNumber last = block;
 	uint32 seq = entry->tail_first_seq;
+	uint32 row_bytes = kind == IVF_TAIL ? walk->state->meta.row_bytes : sizeof(IvfSide);
 
 	for (; block != InvalidBlockNumber; seq++)
 	{
@@ -102,6 +125,8 @@ walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 		CHECK_FOR_INTERRUPTS();
 		copy_page(walk, &walk->scan, block, kind, seq);
 		rows = kind == IVF_TAIL ? ivf_tail_rows(walk->state, page) : ivf_side_rows(page);
+		if (rows * row_bytes != ((PageHeader) page)->pd_lower - IVF_CONTENT_START)
+			ivf_page_unexpected(walk->index, block);
 		for (int i = 0; i < rows; i++)
 		{
 			if (kind == IVF_TAIL)
@@ -112,10 +137,13 @@ walk_chain(Walk *walk, const IvfList *entry, IvfPageKind kind)
 				walk->visit(walk->row, block, walk->arg);
 			}
 		}
+		last = block;
 		if (block == entry->tail_last)
-			break;
+			return;
 		block = IvfPageGetHead(page)->next;
 	}
+	if (ivf_chain_is_cut(entry, seq))
+		ivf_page_unexpected(walk->index, last);
 }
 
 void

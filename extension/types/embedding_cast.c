@@ -6,8 +6,10 @@
 
 #include <math.h>
 
+#include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/float.h"
@@ -139,9 +141,10 @@ elem_by_name(const char *name)
 		return MM_FLOAT32;
 	if (strcmp(name, "float16") == 0)
 		return MM_FLOAT16;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("unknown element type \"%s\"", name),
-			 errhint("Use \"float32\" or \"float16\".")));
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("unknown element type \"%.*s\"",
+						   pg_mbcliplen(name, (int) strlen(name), 100), name),
+					errhint("Use \"float32\" or \"float16\".")));
 }
 
 PG_FUNCTION_INFO_V1(embedding_from_bytes);
@@ -155,18 +158,19 @@ PG_FUNCTION_INFO_V1(embedding_from_bytes);
 Datum
 embedding_from_bytes(PG_FUNCTION_ARGS)
 {
-	bytea *bytes = PG_GETARG_BYTEA_PP(0);
 	MmElem elem = elem_by_name(text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	const unsigned char *in = (const unsigned char *) VARDATA_ANY(bytes);
-	Size length = VARSIZE_ANY_EXHDR(bytes);
+	Size length = toast_raw_datum_size(PG_GETARG_DATUM(0)) - VARHDRSZ;
 	Size width = mm_elem_size(elem);
+	const unsigned char *in;
 	Embedding *e;
 
 	if (length % width != 0)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
 						errmsg("invalid length of embedding data"),
 						errdetail("%zu bytes are not a multiple of %zu.", length, width)));
-	/* A bytea is below 1 GB, so the count fits. */
+	/* A bytea is below 1 GB, so the count fits; and what is compressed stays so if it is too long. */
+	embedding_check_dims((int) (length / width));
+	in = (const unsigned char *) VARDATA_ANY(PG_GETARG_BYTEA_PP(0));
 	e = embedding_alloc((int) (length / width), elem, NULL);
 	for (int i = 0; i < e->dims; i++, in += width)
 	{

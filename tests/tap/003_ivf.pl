@@ -1,59 +1,21 @@
-# faiss_ivf under crashes, on a standby, and with many sessions at work.
+# faiss_ivf and its files: what a build logs, space that comes back, indexes that
+# are not logged, damaged pages.  Crashes and standbys have tests of their own
+# (05*.pl).
 
 use strict;
 use warnings;
 
+use FindBin;
+use lib $FindBin::Bin;
+
+use MmTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $dims = 24;
-
-# Something like an embedding, from a number.
-my $function = qq{
-CREATE FUNCTION vec(i int) RETURNS embedding LANGUAGE sql IMMUTABLE AS \$\$
-	SELECT array_agg(sin(i * (j + 1) * 0.7) + sin(i % 17 * j))::float8[]::embedding($dims)
-	FROM generate_series(1, $dims) j
-\$\$;};
-
-# Have a psql run a script beside us.
-my $scripts = PostgreSQL::Test::Utils::tempdir();
-my $nscripts = 0;
-
-sub start_worker
-{
-	my ($node, $script) = @_;
-	my $path = "$scripts/" . ++$nscripts . '.sql';
-	append_to_file($path, $script);
-	return IPC::Run::start(
-		[ 'psql', '-XqAt', '-d', $node->connstr('postgres'), '-f', $path ],
-		'>' => '/dev/null',
-		'2>' => '/dev/null');
-}
-
-# Prove the index, and that it gives as many rows as the table has.
-sub check_index
-{
-	my ($node, $name, $table) = @_;
-	$table ||= 't';
-	my $rows = $node->safe_psql('postgres', "SELECT count(*) FROM $table");
-	is($node->safe_psql('postgres', "SELECT mmodal_index_check('${table}_idx')"),
-		$rows, "$name: index_check has seen every row");
-	is( $node->safe_psql(
-			'postgres',
-			"SET enable_seqscan = off; SET enable_sort = off;
-			 SELECT count(*), count(DISTINCT id) FROM (SELECT id FROM $table ORDER BY e <=> vec(1)) x"),
-		"$rows|$rows",
-		"$name: a scan gives every row once");
-}
-
-my $node = PostgreSQL::Test::Cluster->new('primary');
-$node->init(allows_streaming => 1, extra => [ '-E', 'UTF8', '--locale=C.UTF-8' ]);
-$node->append_conf('postgresql.conf', "autovacuum = off\nfsync = off\n");
-$node->start;
+my $node = init_node('primary', '');
 $node->safe_psql(
-	'postgres', "CREATE EXTENSION mmodal; $function
-	CREATE TABLE t (id int, e embedding($dims));
+	'postgres', "CREATE TABLE t (id int, e embedding($dims));
 	INSERT INTO t SELECT i, vec(i) FROM generate_series(1, 3000) i;");
 
 # A build writes about as much WAL as the index is large.
@@ -62,46 +24,6 @@ $node->safe_psql('postgres', 'CREATE INDEX t_idx ON t USING faiss_ivf (e) WITH (
 my $share = $node->safe_psql('postgres',
 	"SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '$before') / pg_relation_size('t_idx')");
 cmp_ok($share, '<', 1.1, 'WAL of a build is not above the index by more than a tenth');
-
-# Crashes, each in the middle of inserts, deletes and vacuums.
-foreach my $round (1 .. 4)
-{
-	my @workers;
-	foreach my $worker (1 .. 2)
-	{
-		my $start = $round * 100000 + $worker * 10000;
-		my $script = join '', map {
-			my $i = $start + $_ * 5;
-			"INSERT INTO t SELECT i, vec(i) FROM generate_series($i, $i + 4) i;\n"
-			  . "DELETE FROM t WHERE id % 7 = " . ($_ % 7) . " AND id > 3000 AND id % 3 = 1;\n"
-			  . ($worker == 1 && $_ % 20 == 0 ? "VACUUM t;\n" : '')
-		} 1 .. 2000;
-		push @workers, start_worker($node, $script);
-	}
-	sleep 2;
-	my $counted = $node->safe_psql('postgres', 'SELECT max(id) FROM t');
-	cmp_ok($counted, '>', $round * 100000, "round $round: the workers work");
-	if ($round % 2)
-	{
-		$node->stop('immediate');
-	}
-	else
-	{
-		# One backend is killed; the server takes all others down with it, and
-		# itself (restart_after_crash is off here), maybe before we stop it.
-		my $pid = $node->safe_psql('postgres',
-			"SELECT pid FROM pg_stat_activity WHERE query LIKE 'INSERT%' LIMIT 1");
-		kill 9, $pid if $pid;
-		$node->stop('immediate', fail_ok => 1);
-	}
-	$_->finish foreach @workers;
-	$node->start;
-	check_index($node, "crash $round");
-}
-$node->safe_psql('postgres', 'VACUUM t');
-check_index($node, 'vacuum after the crashes');
-is($node->safe_psql('postgres', "SELECT orphan_pages FROM mmodal_index_stats('t_idx')"),
-	'0', 'no page is lost');
 
 # Inserts while vacuum rewrites lists.
 {
@@ -112,12 +34,12 @@ is($node->safe_psql('postgres', "SELECT orphan_pages FROM mmodal_index_stats('t_
 			my $i = 1000000 + $worker * 100000 + $_ * 10;
 			"INSERT INTO t SELECT i, vec(i) FROM generate_series($i, $i + 9) i;\n"
 		} 1 .. 150;
-		push @workers, start_worker($node, $script);
+		push @workers, start_psql($node, $script);
 	}
 	$node->safe_psql('postgres', 'VACUUM t') foreach (1 .. 6);
 	$_->finish foreach @workers;
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM t WHERE id >= 1000000'),
-		4500, 'every insert beside vacuum succeeded');
+		'4500', 'every insert beside vacuum succeeded');
 	check_index($node, 'inserts beside vacuum');
 }
 
@@ -152,33 +74,6 @@ is($node->safe_psql('postgres', "SELECT orphan_pages FROM mmodal_index_stats('t_
 	check_index($node, 'a chain that was trimmed', 'filled');
 }
 
-# A standby gives the same answers, and goes on when it is promoted.
-{
-	$node->backup('base');
-	my $standby = PostgreSQL::Test::Cluster->new('standby');
-	$standby->init_from_backup($node, 'base', has_streaming => 1);
-	$standby->start;
-	$node->safe_psql(
-		'postgres', "INSERT INTO t SELECT i, vec(i) FROM generate_series(5001, 7000) i;
-		DELETE FROM t WHERE id BETWEEN 100 AND 900;");
-	$node->safe_psql('postgres', 'VACUUM t');
-	$node->safe_psql('postgres', 'INSERT INTO t SELECT i, vec(i) FROM generate_series(7001, 7100) i');
-	$node->wait_for_catchup($standby, 'replay');
-	check_index($standby, 'standby');
-	my $query = "SET enable_seqscan = off;
-		SELECT array_agg(id) FROM (SELECT id FROM t ORDER BY e <=> vec(6000) LIMIT 20) x";
-	is($standby->safe_psql('postgres', $query),
-		$node->safe_psql('postgres', $query), 'standby: the same answer');
-	my ($rc, $out, $err) =
-	  $standby->psql('postgres', "SELECT * FROM mmodal_calibrate('t_idx', ARRAY[vec(1)])");
-	like($err, qr/cannot be calibrated during recovery/, 'standby: no calibration');
-	$standby->promote;
-	$standby->safe_psql('postgres', 'INSERT INTO t SELECT i, vec(i) FROM generate_series(8001, 8500) i');
-	$standby->safe_psql('postgres', 'VACUUM t');
-	check_index($standby, 'promoted');
-	$standby->stop;
-}
-
 # Unlogged indexes are empty after a crash, and work.
 $node->safe_psql(
 	'postgres', "CREATE UNLOGGED TABLE u (id int, e embedding($dims));
@@ -186,7 +81,7 @@ $node->safe_psql(
 	CREATE INDEX u_idx ON u USING faiss_ivf (e) WITH (lists = 10);
 	INSERT INTO u SELECT i, vec(i) FROM generate_series(501, 600) i;");
 check_index($node, 'unlogged', 'u');
-$node->stop('immediate');
+crash($node);
 $node->start;
 is($node->safe_psql('postgres', 'SELECT count(*) FROM u'), '0', 'unlogged: empty after a crash');
 $node->safe_psql('postgres', 'INSERT INTO u SELECT i, vec(i) FROM generate_series(1, 50) i');
@@ -200,7 +95,7 @@ $node->safe_psql(
 	INSERT INTO m SELECT i, vec(i) FROM generate_series(1, 500) i;
 	CREATE INDEX m_idx ON m USING faiss_ivf (e) WITH (lists = 10);
 	INSERT INTO m SELECT i, vec(i) FROM generate_series(501, 600) i; COMMIT;");
-$node->stop('immediate');
+crash($node);
 $node->start;
 check_index($node, 'minimal WAL', 'm');
 

@@ -1,0 +1,115 @@
+/*-------------------------------------------------------------------------
+ *
+ * fuzz_pack.c
+ *	  Packs of a CLIP model, float32 and int8.
+ *
+ * An input is a precision, up to 15 numbers of four bytes that are changed among
+ * the weights, and the header; behind it the weights of a good pack follow, so
+ * that all of a mutation goes where decisions are made.
+ *
+ *	byte 0			bit 7: int8; bits 0 to 3: changes
+ *	6 a change		uint16 place, in units of 4 bytes; 4 bytes
+ *	the rest		the file, up to the first tensor
+ *
+ * The two that are good are written to the directory MMODAL_FUZZ_SEEDS.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "model_files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Of the precisions, in the order of bit 7. */
+static const char *const names[2] = {"float32", "int8"};
+
+typedef struct good_pack
+{
+	const char *file;
+	uint8_t *data;
+	size_t size;
+	size_t head;
+} good_pack;
+
+static fuzz_dir dir, packs;
+static good_pack good[2];
+
+static void
+make_pack(good_pack *p, const char *precision)
+{
+	static char path[2][1024];
+	const mm_model_options options = {.isa = MM_ISA_SCALAR, .precision = precision};
+	const mm_pack_request request = {dir.path, &options, packs.path, false};
+	char *room = path[p - good];
+	int64_t bytes;
+	mm_error err = fuzz_no_error();
+
+	fuzz_status(mm_model_pack(&request, room, sizeof(path[0]), &bytes, &err), &err, 0);
+	p->file = strrchr(room, '/') + 1;
+	p->data = fuzz_read(&packs, p->file, &p->size);
+	for (int i = 7; i >= 0; i--)
+		p->head = p->head << 8 | p->data[i];
+	p->head += 8;
+}
+
+void
+fuzz_init(void)
+{
+	const char *seeds = getenv("MMODAL_FUZZ_SEEDS");
+
+	dir = fuzz_directory();
+	packs = fuzz_directory();
+	write_clip(&dir, false);
+	for (int i = 0; i < 2; i++)
+	{
+		make_pack(&good[i], names[i]);
+		try_model(&dir, packs.path, names[i], 0, true);
+	}
+	for (int i = 0; i < 2 && seeds != NULL; i++)
+	{
+		fuzz_dir to;
+		uint8_t *seed = malloc(good[i].head + 1);
+
+		FUZZ_CHECK(seed != NULL && strlen(seeds) < sizeof(to.path), "no room for seeds");
+		memcpy(to.path, seeds, strlen(seeds) + 1);
+		seed[0] = (uint8_t) (i << 7);
+		memcpy(seed + 1, good[i].data, good[i].head);
+		fuzz_write(&to, names[i], seed, good[i].head + 1);
+		free(seed);
+	}
+}
+
+static void
+change(uint8_t *weights, size_t size, const uint8_t *changes, int n)
+{
+	for (int i = 0; i < n; i++, changes += 6)
+	{
+		size_t at = 4 * ((size_t) changes[0] | (size_t) changes[1] << 8);
+
+		if (at + 4 <= size)
+			memcpy(weights + at, changes + 2, 4);
+	}
+}
+
+void
+fuzz_one(const uint8_t *data, size_t size)
+{
+	int changes = size > 0 ? data[0] & 15 : 0;
+	size_t begin = 1 + 6 * (size_t) changes;
+	const good_pack *p;
+	size_t weights;
+	uint8_t *file;
+
+	if (size < begin)
+		return;
+	p = &good[data[0] >> 7];
+	weights = p->size - p->head;
+	file = malloc(size - begin + weights);
+	FUZZ_CHECK(file != NULL, "out of memory");
+	memcpy(file, data + begin, size - begin);
+	memcpy(file + (size - begin), p->data + p->head, weights);
+	change(file + (size - begin), weights, data + 1, changes);
+	fuzz_write(&packs, p->file, file, size - begin + weights);
+	free(file);
+	try_model(&dir, packs.path, names[data[0] >> 7], 1u << MM_ERR_BAD_PACK, false);
+}

@@ -35,11 +35,10 @@ int mm_guc_ivf_probes = 0;
 double mm_guc_ivf_spread = 0;
 double mm_guc_ivf_error_bound = 2.5;
 
-static const struct config_enum_entry simd_options[] = {{"auto", MM_SIMD_AUTO, false},
-														{"scalar", MM_SIMD_SCALAR, false},
-														{"avx2", MM_SIMD_AVX2, false},
-														{"avx512", MM_SIMD_AVX512, false},
-														{NULL, 0, false}};
+static const struct config_enum_entry simd_options[] = {
+	{"auto", MM_SIMD_AUTO, false}, {"scalar", MM_SIMD_SCALAR, false},
+	{"avx2", MM_SIMD_AVX2, false}, {"avx512", MM_SIMD_AVX512, false},
+	{"neon", MM_SIMD_NEON, false}, {NULL, 0, false}};
 
 /* A level that this CPU lacks is refused when it is set, not when it is used. */
 static bool

@@ -40,4 +40,4 @@ SELECT min(x) >= -127 / 128.0::real AS low, max(x) <= 1 AS high
 FROM unnest(clip_preprocess(decode(:'turned', 'base64'))) x;
 SELECT clip_preprocess(NULL) IS NULL AS no_image;
 
-SELECT mmodal_version() ~ '^mmodal \d+\.\d+\.\d+, PostgreSQL \d+.*, FAISS .*, OpenBLAS .*, SIMD (scalar|avx2|avx512)' AS version;
+SELECT mmodal_version() ~ '^mmodal \d+\.\d+\.\d+, PostgreSQL \d+.*, FAISS .*, OpenBLAS .*, SIMD (scalar|avx2|avx512|neon)' AS version;

@@ -19,6 +19,9 @@ static const MmKernelSet *const kernel_sets[MM_SIMD_COUNT] = {
 	[MM_SIMD_AVX2] = &mm_kernels_avx2,
 	[MM_SIMD_AVX512] = &mm_kernels_avx512,
 #endif
+#ifdef MM_HAVE_NEON
+	[MM_SIMD_NEON] = &mm_kernels_neon,
+#endif
 };
 
 #ifdef MM_HAVE_X86
@@ -59,6 +62,10 @@ mm_simd_level_available(MmSimdLevel level)
 			return cpu_has_avx2();
 		case MM_SIMD_AVX512:
 			return cpu_has_avx512();
+#endif
+#ifdef MM_HAVE_NEON
+		case MM_SIMD_NEON:
+			return true;
 #endif
 		default:
 			return false;

@@ -39,13 +39,14 @@ typedef enum MmMetric
 	MM_METRIC_COUNT
 } MmMetric;
 
-/* Instruction sets, each holding the ones before it. */
+/* Instruction sets; those of one architecture each hold the ones before. */
 typedef enum MmSimdLevel
 {
 	MM_SIMD_AUTO = -1, /* the best that the CPU has */
 	MM_SIMD_SCALAR = 0,
 	MM_SIMD_AVX2,   /* AVX2, FMA and F16C */
 	MM_SIMD_AVX512, /* AVX-512 F, BW, DQ and VL */
+	MM_SIMD_NEON,   /* 64-bit ARM */
 	MM_SIMD_COUNT
 } MmSimdLevel;
 

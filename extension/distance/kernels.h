@@ -14,6 +14,11 @@
 #define MM_HAVE_X86 1
 #endif
 
+/* 64-bit ARM always has NEON. */
+#if defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
+#define MM_HAVE_NEON 1
+#endif
+
 #define MM_INLINE static inline __attribute__((always_inline))
 
 /*
@@ -30,6 +35,9 @@ extern const MmKernelSet mm_kernels_scalar;
 #ifdef MM_HAVE_X86
 extern const MmKernelSet mm_kernels_avx2;
 extern const MmKernelSet mm_kernels_avx512;
+#endif
+#ifdef MM_HAVE_NEON
+extern const MmKernelSet mm_kernels_neon;
 #endif
 
 /*

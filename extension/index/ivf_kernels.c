@@ -168,6 +168,8 @@ ivf_kernels(void)
 		[MM_SIMD_AVX2] = &ivf_kernels_avx2,
 		[MM_SIMD_AVX512] = &ivf_kernels_avx512,
 #endif
+		/* what compilers make of plain C */
+		[MM_SIMD_NEON] = &ivf_kernels_scalar,
 	};
 
 	return tables[mm_simd_get_level()];

@@ -63,6 +63,7 @@ $node->safe_psql(
 
 my $session = $node->background_psql('postgres', timeout => 3600);
 my $pid = $session->query('SELECT pg_backend_pid()') + 0;
+$session->query('SET mmodal.embed_cache = 500');
 
 # Statements of their own, with inputs that differ from each other.
 sub statements

@@ -55,19 +55,25 @@ ivf_calibration_of_sample(float *values, int *rows, int dims, double heap_rows)
 	return calibration;
 }
 
-/* The first k rows of a search; adds what it took to the sums. */
+/*
+ * The first k rows of a search, of one through all lists where options is NULL;
+ * adds what it took to the sums.
+ */
 static void
 search_neighbours(Relation index, Datum query, int k, const IvfSearchOptions *options,
 				  IvfMemory *memory, Neighbours *out, double *scanned, double *reranked)
 {
+	static const IvfSearchOptions all = {.recall = 0.5, .error_bound = 4};
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf calibration",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	IvfSearch *search = ivf_search_begin(index, query, false, options, memory);
+	IvfSearch *search = ivf_search_begin(index, query, false, options ? options : &all, memory);
 	double distance;
 	bool has_distance;
 
 	out->n = 0;
+	if (options == NULL && search->query)
+		ivf_search_all(search, k);
 	while (out->n < k && ivf_search_next(search, &out->tid[out->n], &distance, &has_distance) &&
 		   has_distance)
 		out->n++;
@@ -105,17 +111,16 @@ ivf_calibrate(Relation index, const IvfCalibration *calibration, float *recall, 
 	int skip = calibration->from_base ? 1 : 0;
 	int k = IVF_CALIBRATION_K + skip;
 	Neighbours *truth = palloc0(Max(n, 1) * sizeof(Neighbours));
-	IvfSearchOptions options = {.recall = 0.5, .error_bound = 4, .first_round = k};
+	IvfSearchOptions options;
 	IvfMemory memory = {0};
 	double ignored = 0;
 	double total = 0;
 
 	memory.context =
 		AllocSetContextCreate(CurrentMemoryContext, "faiss_ivf arrays", ALLOCSET_DEFAULT_SIZES);
-	options.probes = IVF_MAX_LISTS;
 	for (int i = 0; i < n; i++)
 	{
-		search_neighbours(index, calibration->queries[i], k, &options, &memory, &truth[i], &ignored,
+		search_neighbours(index, calibration->queries[i], k, NULL, &memory, &truth[i], &ignored,
 						  &ignored);
 		total += Max(truth[i].n - skip, 0);
 	}

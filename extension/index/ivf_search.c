@@ -231,6 +231,45 @@ run_round(IvfSearch *search)
 	return search->nqueue > 0 || !last;
 }
 
+/* Rows whose estimates are held at a time by a search that reads all lists. */
+#define ALL_CHUNK 200000
+
+/* Keep the hits that reach worst, all of which are final, and forget all rows read. */
+static void
+forget_rows(IvfSearch *search, int k, float worst)
+{
+	uint32 kept = 0;
+
+	for (uint32 i = 0; i < search->nhits; i++)
+	{
+		if (search->hits[i].similarity >= worst)
+			search->hits[kept++] = search->hits[i];
+	}
+	search->nhits = kept;
+	search->nrows = 0;
+	search->nsegments = 0;
+	search->unranked = 0;
+	ivf_top_restart(search, FIRST_RERANK * k);
+}
+
+void
+ivf_search_all(IvfSearch *search, int k)
+{
+	float worst = -INFINITY;
+
+	ivf_top_restart(search, FIRST_RERANK * k);
+	search->stats.rounds++;
+	while (search->probed < search->nlists)
+	{
+		while (search->probed < search->nlists && search->nrows < ALL_CHUNK)
+			ivf_probe(search, search->probed + 1);
+		worst = rank_rows(search, k);
+		forget_rows(search, k, worst);
+	}
+	queue_hits(search, worst);
+	search->round = search->total;
+}
+
 /* Every row at once, for searches that are exact or have nothing to rank by. */
 static void
 read_everything(IvfSearch *search)

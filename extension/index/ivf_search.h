@@ -183,6 +183,13 @@ extern IvfSearch *ivf_search_begin(Relation index, Datum value, bool isnull,
 extern bool ivf_search_next(IvfSearch *search, ItemPointer tid, double *distance,
 							bool *has_distance);
 
+/*
+ * Read all lists for the k best rows, before the first one is asked for; no more
+ * than these follow.  Holds few of the other rows at a time, however many there
+ * are.  Not for exact searches.
+ */
+extern void ivf_search_all(IvfSearch *search, int k);
+
 /* Options as the settings and the index's calibration tell. */
 extern IvfSearchOptions ivf_search_options(Relation index);
 

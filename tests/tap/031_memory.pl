@@ -63,6 +63,7 @@ $node->safe_psql(
 
 my $session = $node->background_psql('postgres', timeout => 3600);
 my $pid = $session->query('SELECT pg_backend_pid()') + 0;
+$session->query('SET mmodal.embed_cache = 500');
 
 # Statements of their own, with inputs that differ from each other.
 sub statements
@@ -88,10 +89,11 @@ sub is_flat
 is_flat('texts', $texts, q{SELECT clip_embed('picture number %d of ' || random())}, 1100);
 is_flat('pictures', $pictures, q{SELECT clip_embed(data || int4send(%d) || float8send(random())) FROM picture}, 60);
 is_flat('texts that fail', 500, q{SELECT clip_embed_or_null('\xffd8ff%08d'::bytea)}, 100);
-$session->query("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan;
-	PREPARE near(int) AS SELECT id FROM half ORDER BY e <=> (SELECT e FROM big WHERE id = 1) LIMIT 10");
-$session->query("PREPARE nearest(embedding) AS SELECT id FROM half ORDER BY e <=> \$1 LIMIT 10;
-	CREATE TABLE probe AS SELECT row_number() OVER () AS n, e FROM big LIMIT 500");
+$session->query("CREATE TABLE probe AS SELECT (row_number() OVER ())::int AS n, e FROM big LIMIT 500;
+	ALTER TABLE probe ADD PRIMARY KEY (n);
+	SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan;
+	PREPARE near(int) AS SELECT id FROM half
+		ORDER BY e <=> (SELECT e FROM probe WHERE n = \$1 % 500 + 1) LIMIT 10");
 is_flat('prepared searches', $searches, 'EXECUTE near(%d)', 500);
 $session->query('SET mmodal.recall = 1');
 is_flat('exact ones', $searches / 20, 'EXECUTE near(%d)', 200);

@@ -32,6 +32,10 @@ mm_bert_configure(const cJSON *json, mm_bert_config *config, mm_error *err)
 			MM_OK ||
 		(status = mm_json_double(json, "layer_norm_eps", 1e-12, &eps, err)) != MM_OK)
 		return status;
+	/* it is added to a variance, of which the root is divided by */
+	if (!(eps >= 1e-30 && eps <= 1))
+		return mm_fail(err, MM_ERR_BAD_MODEL,
+					   "model configuration: \"layer_norm_eps\" must be from 1e-30 to 1");
 	config->eps = (float) eps;
 	if (config->width % config->heads != 0 || config->width % MM_PANEL != 0 ||
 		config->ffn % MM_PANEL != 0)

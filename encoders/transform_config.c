@@ -76,6 +76,14 @@ read_channels(const cJSON *json, const char *key, float out[3], mm_error *err)
 	return MM_OK;
 }
 
+/* Whether all that a byte can become is a number. */
+static bool
+is_finite(const mm_transform *t, int channel)
+{
+	return isfinite((0 - t->mean[channel]) / t->std[channel]) &&
+		   isfinite((255 / t->unit - t->mean[channel]) / t->std[channel]);
+}
+
 static mm_status
 read_mean_std(const cJSON *json, const char *mean, const char *std, mm_transform *t, mm_error *err)
 {
@@ -87,6 +95,8 @@ read_mean_std(const cJSON *json, const char *mean, const char *std, mm_transform
 	{
 		if (!(t->std[i] > 0))
 			status = malformed(err, std, "positive");
+		else if (!is_finite(t, i))
+			status = malformed(err, std, "large enough for the mean");
 	}
 	return status;
 }

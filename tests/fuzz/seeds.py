@@ -4,6 +4,7 @@
     tests/fuzz/seeds.py DIRECTORY
 
 makes DIRECTORY/TARGET/HASH, from the goldens and from what is written here.
+Those of packs are made by the target itself.
 """
 import hashlib
 import json

@@ -17,6 +17,11 @@
 
 #include "libpq-fe.h"
 
+/* What storage/itemptr.h, from PostgreSQL 16 on, wants of a header that is for servers alone. */
+typedef uintptr_t Datum;
+#define PointerGetDatum(x) ((Datum) (x))
+#define DatumGetPointer(x) ((char *) (x))
+
 #include "../../../extension/index/ivf_page.h"
 
 /* random.c: SplitMix64, one stream a run. */

@@ -9,7 +9,7 @@
 
 EXTENSION = mmodal
 MODULE_big = mmodal
-DATA = extension/mmodal--0.1.0.sql
+DATA = $(sort $(wildcard extension/mmodal--*.sql))
 PGFILEDESC = "mmodal - cross-modal retrieval"
 
 # The light library: type, distances, SQL entry points.  What starts threads

@@ -72,6 +72,7 @@ sub statements
 	my $script = PostgreSQL::Test::Utils::tempdir() . '/script.sql';
 
 	open my $file, '>', $script or die "open: $!";
+	no warnings 'redundant';
 	print $file sprintf("$sql;\n", ($_) x 2) foreach 1 .. $n;
 	close $file;
 	$session->query("\\o /dev/null\n\\i $script\n\\o");
@@ -99,9 +100,9 @@ $session->query('SET mmodal.recall = 1');
 is_flat('exact ones', $searches / 20, 'EXECUTE near(%d)', 200);
 $session->query('RESET mmodal.recall');
 is_flat('inserts', $searches / 4, 'INSERT INTO half SELECT %d, e FROM probe WHERE n = %d %% 500 + 1', 200);
-is_flat('vacuums', 20, 'VACUUM half -- %d', 3);
+is_flat('vacuums', 20, 'VACUUM half /* %d */', 3);
 is_flat('checks and calibrations', 20,
-	q{SELECT mmodal_index_check('half_idx'), mmodal_calibrate('half_idx', (SELECT array_agg(e) FROM probe WHERE n <= 20)) -- %d}, 3);
+	q{SELECT mmodal_index_check('half_idx'), mmodal_calibrate('half_idx', (SELECT array_agg(e) FROM probe WHERE n <= 20)) /* %d */}, 3);
 $session->quit;
 
 # The peak of a build above what the session takes anyhow.

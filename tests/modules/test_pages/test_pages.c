@@ -29,13 +29,13 @@
 
 PG_MODULE_MAGIC;
 
-PG_FUNCTION_INFO_V1(test_get_page);
-PG_FUNCTION_INFO_V1(test_poke);
-PG_FUNCTION_INFO_V1(test_truncate);
-PG_FUNCTION_INFO_V1(test_save);
-PG_FUNCTION_INFO_V1(test_restore);
-PG_FUNCTION_INFO_V1(test_insert);
-PG_FUNCTION_INFO_V1(test_vacuum);
+MM_FUNCTION_INFO_UNCHECKED(test_get_page);
+MM_FUNCTION_INFO_UNCHECKED(test_poke);
+MM_FUNCTION_INFO_UNCHECKED(test_truncate);
+MM_FUNCTION_INFO_UNCHECKED(test_save);
+MM_FUNCTION_INFO_UNCHECKED(test_restore);
+MM_FUNCTION_INFO_UNCHECKED(test_insert);
+MM_FUNCTION_INFO_UNCHECKED(test_vacuum);
 
 static Relation
 open_index(Oid oid)

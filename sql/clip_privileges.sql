@@ -70,7 +70,8 @@ SELECT * FROM clip_classify('\x', ARRAY['a dog']);
 -- nothing is computed for the plan either
 EXPLAIN SELECT clip_embed('a dog', 'mini');
 EXPLAIN SELECT 1 WHERE clip_embed('a dog', 'mini') = '[1]';
-SELECT clip_cost_support(NULL);
+DO $$ BEGIN PERFORM clip_cost_support(NULL);
+EXCEPTION WHEN undefined_function OR feature_not_supported THEN NULL; END $$;	-- which one depends on the minor release
 \unset ON_ERROR_ROLLBACK
 ROLLBACK;
 

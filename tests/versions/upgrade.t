@@ -26,26 +26,27 @@ CONTENT = FUNCTION + """
 CREATE EXTENSION mmodal;
 -- every codec by every metric, of both kinds of elements, with rows that were
 -- deleted, inserted later, are NULL or have no direction
-CREATE TABLE single (id int, e embedding(40));
-CREATE TABLE halves (id int, e embedding(40, half));
-INSERT INTO single SELECT i, vec(i, 40) FROM generate_series(1, 1500) i;
-INSERT INTO halves SELECT id, e FROM single;
-DO $$ DECLARE t text; c text; m text; BEGIN
-	FOREACH t IN ARRAY ARRAY['single', 'halves'] LOOP
-		FOREACH c IN ARRAY ARRAY['refined', 'compact', 'flat'] LOOP
-			FOREACH m IN ARRAY ARRAY['cosine', 'l2', 'ip'] LOOP
-				EXECUTE format('CREATE INDEX %1$s_%2$s_%3$s ON %1$s USING faiss_ivf (e embedding_%3$s_ops) WITH (codec = %2$s, lists = 20)',
-					t, c, m);
+DO $$ DECLARE kind text; codec text; metric text; t text; BEGIN
+	FOREACH kind IN ARRAY ARRAY['single', 'half'] LOOP
+		FOREACH codec IN ARRAY ARRAY['refined', 'compact', 'flat'] LOOP
+			t := kind || '_' || codec;
+			EXECUTE format('CREATE TABLE %s (id int, e embedding(40%s))', t, CASE kind WHEN 'half' THEN ', half' ELSE '' END);
+			EXECUTE format('INSERT INTO %s SELECT i, vec(i, 40) FROM generate_series(1, 1200) i', t);
+			FOREACH metric IN ARRAY ARRAY['cosine', 'l2', 'ip'] LOOP
+				EXECUTE format('CREATE INDEX %1$s_%2$s ON %1$s USING faiss_ivf (e embedding_%2$s_ops) WITH (codec = %3$s, lists = 20)',
+					t, metric, codec);
 			END LOOP;
+			EXECUTE format('DELETE FROM %s WHERE id %% 5 = 0', t);
 		END LOOP;
 	END LOOP;
 END $$;
-DELETE FROM single WHERE id % 5 = 0;
-DELETE FROM halves WHERE id BETWEEN 200 AND 600;
-VACUUM single, halves;
-INSERT INTO single SELECT i, vec(i, 40) FROM generate_series(2001, 2100) i;
-INSERT INTO halves SELECT i, vec(i, 40) FROM generate_series(2001, 2100) i;
-INSERT INTO single VALUES (3001, NULL), (3002, array_fill(0, ARRAY[40]));
+VACUUM single_refined, single_compact, single_flat, half_refined, half_compact, half_flat;
+DO $$ DECLARE t text; BEGIN
+	FOREACH t IN ARRAY ARRAY['single_refined', 'single_compact', 'single_flat', 'half_refined', 'half_compact', 'half_flat'] LOOP
+		EXECUTE format('INSERT INTO %s SELECT i, vec(i, 40) FROM generate_series(2001, 2100) i', t);
+		EXECUTE format('INSERT INTO %s VALUES (3001, NULL), (3002, array_fill(0, ARRAY[40]))', t);
+	END LOOP;
+END $$;
 
 CREATE UNLOGGED TABLE unlogged (id int, e embedding(24));
 INSERT INTO unlogged SELECT i, vec(i, 24) FROM generate_series(1, 500) i;
@@ -94,9 +95,9 @@ WHERE a.amname = 'faiss_ivf' AND c.relkind = 'i' ORDER BY 1;"""
 STATES = """SELECT i.relname, mmodal_index_check(i.oid), s.codec, s.metric, s.dims, s.lists, s.rows, s.trained_rows, i.reloptions
 FROM pg_class i JOIN pg_am a ON a.oid = i.relam, mmodal_index_stats(i.oid) s
 WHERE a.amname = 'faiss_ivf' AND i.relkind = 'i' ORDER BY 1;"""
-# name, expression, operator, dimensions, condition; each is asked of that index alone
-QUERIES = [("single", "e", op, 40, "true") for op in ("<=>", "<->", "<#>")] + [
-    ("halves", "e", op, 40, "true") for op in ("<=>", "<->", "<#>")] + [
+CODECS = ["%s_%s" % (kind, codec) for kind in ("single", "half") for codec in ("refined", "compact", "flat")]
+# table, expression, operator, dimensions, condition: one index is good for each
+QUERIES = [(table, "e", op, 40, "true") for table in CODECS for op in ("<=>", "<->", "<#>")] + [
     ("unlogged", "e", "<=>", 24, "true"), ("generated", "e", "<->", 24, "true"),
     ("pieces", "(e::embedding(32))", "<=>", 32, "kind = 'b'"),
     ("pieces", "(subvector(e, 1, 16)::embedding(16, half))", "<#>", 16, "true"),
@@ -118,7 +119,7 @@ def values(server, database):
     """Every value, to the bit."""
     return server.sql("".join(
         "SELECT '%s', count(*), md5(string_agg(id::text || encode(embedding_send(e), 'hex'), ',' "
-        "ORDER BY id, embedding_send(e))) FROM %s;" % (table, table) for table in ("single", "halves", "generated", "pieces", "calibrated", "parts", "seen")), database)
+        "ORDER BY id, embedding_send(e))) FROM %s;" % (table, table) for table in CODECS + ["generated", "pieces", "calibrated", "parts", "seen"]), database)
 
 
 def plan_uses_indexes(server, database):
@@ -135,20 +136,21 @@ def indexes_sound(server, database, name):
 
 def goes_on(server, database, name):
     """Changes, VACUUM and REINDEX, and the indexes are sound after each."""
-    for change in ("INSERT INTO single SELECT i, vec(i, 40) FROM generate_series(4001, 4300) i;"
-                   "INSERT INTO halves SELECT i, vec(i, 40) FROM generate_series(4001, 4300) i;"
+    def codecs(sql):
+        return "".join(sql % table for table in CODECS)
+    for change in (codecs("INSERT INTO %s SELECT i, vec(i, 40) FROM generate_series(4001, 4200) i;") +
                    "INSERT INTO unlogged SELECT i, vec(i, 24) FROM generate_series(4001, 4300) i;"
                    "INSERT INTO generated (id, x) SELECT i, vec(i, 24) FROM generate_series(4001, 4100) i;"
                    "INSERT INTO pieces (id, kind, e) SELECT i, 'b', vec(i, 32) FROM generate_series(4001, 4300) i;"
                    "INSERT INTO parts SELECT i, vec(i, 24) FROM generate_series(601, 700) i;"
                    "INSERT INTO emptied SELECT i, vec(i, 8) FROM generate_series(1, 200) i;",
-                   "DELETE FROM single WHERE id % 3 = 0; DELETE FROM halves WHERE id % 3 = 0;"
+                   codecs("DELETE FROM %s WHERE id %% 3 = 0;") +
                    "DELETE FROM pieces WHERE id % 3 = 0; UPDATE calibrated SET e = e WHERE id % 7 = 0;",
-                   "VACUUM single, halves, pieces, calibrated, generated, parts, emptied",
-                   "REFRESH MATERIALIZED VIEW seen; REINDEX TABLE single; REINDEX TABLE pieces; ANALYZE"):
+                   codecs("VACUUM %s;") + "VACUUM pieces, calibrated, generated, parts, emptied",
+                   "REFRESH MATERIALIZED VIEW seen; REINDEX TABLE single_refined; REINDEX TABLE pieces; ANALYZE"):
         server.sql(change, database)
         indexes_sound(server, database, "%s: sound after %s" % (name, change.split()[0]))
-    same(server.sql("SET enable_seqscan = off; SET mmodal.recall = 1; SELECT id FROM single ORDER BY e <=> vec(4003, 40)::embedding LIMIT 1",
+    same(server.sql("SET enable_seqscan = off; SET mmodal.recall = 1; SELECT id FROM single_refined ORDER BY e <=> vec(4003, 40)::embedding LIMIT 1",
                     database), "4003", "%s: new rows are found" % name)
 
 
@@ -228,7 +230,7 @@ def restore(old, version, tree, before):
     goes_on(new, "media", name)
 
     new.sql("CREATE TABLE copied (id int, e embedding(40)); CREATE TABLE copied_halves (id int, e embedding(40, half));", "media")
-    for table, to in (("single", "copied"), ("halves", "copied_halves")):
+    for table, to in (("single_refined", "copied"), ("half_refined", "copied_halves")):
         path = os.path.join(run_dir, "copy")
         old.sql("\\copy %s TO '%s' (FORMAT binary)" % (table, path), "media")
         new.sql("\\copy %s FROM '%s' (FORMAT binary)" % (to, path), "media")

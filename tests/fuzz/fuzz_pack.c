@@ -57,7 +57,7 @@ make_pack(good_pack *p, const char *precision)
 	p->head += 8;
 }
 
-/* Places of whole numbers among the weights, which say what is read where. */
+/* Whole numbers among the weights say what is read where. */
 static int
 find_numbers(const good_pack *p, uint8_t *changes)
 {
@@ -66,13 +66,17 @@ find_numbers(const good_pack *p, uint8_t *changes)
 	int n = 0;
 
 	fuzz_status(mm_safetensors_parse(p->data, p->size, &st, &err), &err, 0);
-	for (int i = 0; i < st.n && n < MAX_CHANGES; i++)
+	for (int i = 0; i < st.n && n + 2 <= MAX_CHANGES; i++)
 	{
-		size_t place = (st.tensors[i].offset - p->head) / 4 + 1;
-		const uint8_t change[6] = {(uint8_t) place, (uint8_t) (place >> 8), 3};
+		size_t place = (st.tensors[i].offset - p->head) / 4;
 
-		if (st.tensors[i].dtype == MM_DTYPE_I32)
-			memcpy(changes + 6 * n++, change, sizeof(change));
+		/* one column, the third */
+		for (int k = 0; k < 2 && st.tensors[i].dtype == MM_DTYPE_I32; k++, place++, n++)
+		{
+			const uint8_t change[6] = {(uint8_t) place, (uint8_t) (place >> 8), k == 0 ? 1 : 3};
+
+			memcpy(changes + (size_t) 6 * n, change, sizeof(change));
+		}
 	}
 	mm_safetensors_close(&st);
 	return n;

@@ -11,7 +11,8 @@
  *	6 a change		uint16 place, in units of 4 bytes; 4 bytes
  *	the rest		the file, up to the first tensor
  *
- * The two that are good are written to the directory MMODAL_FUZZ_SEEDS.
+ * Seeds are written to the directory MMODAL_FUZZ_SEEDS: the good packs, that of
+ * int8 with changes to columns, in their places.
  *
  *-------------------------------------------------------------------------
  */
@@ -19,6 +20,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+#include "safetensors.h"
+
+#define MAX_CHANGES 15
 
 /* Of the precisions, in the order of bit 7. */
 static const char *const names[2] = {"float32", "int8"};
@@ -52,6 +57,52 @@ make_pack(good_pack *p, const char *precision)
 	p->head += 8;
 }
 
+/* Whole numbers among the weights say what is read where. */
+static int
+find_numbers(const good_pack *p, uint8_t *changes)
+{
+	mm_error err = fuzz_no_error();
+	mm_safetensors st = {0};
+	int n = 0;
+
+	fuzz_status(mm_safetensors_parse(p->data, p->size, &st, &err), &err, 0);
+	for (int i = 0; i < st.n && n + 2 <= MAX_CHANGES; i++)
+	{
+		size_t place = (st.tensors[i].offset - p->head) / 4;
+
+		/* one column, the third */
+		for (int k = 0; k < 2 && st.tensors[i].dtype == MM_DTYPE_I32; k++, place++, n++)
+		{
+			const uint8_t change[6] = {(uint8_t) place, (uint8_t) (place >> 8), k == 0 ? 1 : 3};
+
+			memcpy(changes + (size_t) 6 * n, change, sizeof(change));
+		}
+	}
+	mm_safetensors_close(&st);
+	return n;
+}
+
+static void
+write_seeds(const char *path)
+{
+	fuzz_dir to;
+
+	FUZZ_CHECK(strlen(path) < sizeof(to.path), "path is too long");
+	memcpy(to.path, path, strlen(path) + 1);
+	for (int i = 0; i < 2; i++)
+	{
+		uint8_t *seed = malloc(1 + 6 * MAX_CHANGES + good[i].head);
+		int n;
+
+		FUZZ_CHECK(seed != NULL, "out of memory");
+		n = find_numbers(&good[i], seed + 1);
+		seed[0] = (uint8_t) (i << 7 | n);
+		memcpy(seed + 1 + 6 * n, good[i].data, good[i].head);
+		fuzz_write(&to, names[i], seed, 1 + 6 * (size_t) n + good[i].head);
+		free(seed);
+	}
+}
+
 void
 fuzz_init(void)
 {
@@ -65,18 +116,8 @@ fuzz_init(void)
 		make_pack(&good[i], names[i]);
 		try_model(&dir, packs.path, names[i], 0, true);
 	}
-	for (int i = 0; i < 2 && seeds != NULL; i++)
-	{
-		fuzz_dir to;
-		uint8_t *seed = malloc(good[i].head + 1);
-
-		FUZZ_CHECK(seed != NULL && strlen(seeds) < sizeof(to.path), "no room for seeds");
-		memcpy(to.path, seeds, strlen(seeds) + 1);
-		seed[0] = (uint8_t) (i << 7);
-		memcpy(seed + 1, good[i].data, good[i].head);
-		fuzz_write(&to, names[i], seed, good[i].head + 1);
-		free(seed);
-	}
+	if (seeds != NULL)
+		write_seeds(seeds);
 }
 
 static void
@@ -94,7 +135,7 @@ change(uint8_t *weights, size_t size, const uint8_t *changes, int n)
 void
 fuzz_one(const uint8_t *data, size_t size)
 {
-	int changes = size > 0 ? data[0] & 15 : 0;
+	int changes = size > 0 ? data[0] & MAX_CHANGES : 0;
 	size_t begin = 1 + 6 * (size_t) changes;
 	const good_pack *p;
 	size_t weights;

@@ -16,7 +16,7 @@
 
 #define ALLOWED (1u << MM_ERR_BAD_MODEL | 1u << MM_ERR_UNSUPPORTED)
 #define SIZE 16
-#define PIXELS (1 << 20)
+#define PIXELS (1 << 14)
 
 static fuzz_dir hf, open_clip;
 static uint8_t pixels[3 * PIXELS];

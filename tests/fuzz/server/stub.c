@@ -18,6 +18,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "stub.h"
 
 sigjmp_buf stub_escape;
@@ -250,6 +251,13 @@ pq_sendfloat4(StringInfo buf, float4 value)
 
 	memcpy(&bits, &value, sizeof(bits));
 	pq_sendint32(buf, bits);
+}
+
+/*---- versions: there is no catalog to differ from ----*/
+
+void
+mm_check_version(void)
+{
 }
 
 /*---- toasting: values here are plain ----*/

@@ -130,7 +130,7 @@ open_pack(mm_model *model, const mm_model_options *opts, mm_error *err)
 		if (status == MM_ERR_BAD_MODEL)
 			status = err->status = MM_ERR_BAD_PACK;
 		if (status != MM_OK)
-			mm_fail_detail(err, "It is %s/%s.", opts->pack_dirs[i], name);
+			mm_fail_detail(err, "Its pack is \"%s\".", name);
 	}
 	return status;
 }

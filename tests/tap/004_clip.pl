@@ -124,6 +124,7 @@ $node->safe_psql('postgres', q{SELECT mmodal_pack_model('wide')});
 is($node->safe_psql('postgres', $embed), '128', 'and packing again mends it');
 
 # What an int8 pack says of columns decides where weights are read
+$node->safe_psql('postgres', q{SELECT mmodal_pack_model('wide:int8')});
 my ($int8) = glob "$cache/wide.int8.*.pack";
 my $sound = slurp_file($int8);
 my $header = substr($sound, 8, unpack('Q<', $sound));
@@ -136,8 +137,9 @@ foreach my $numbers ([ -1, 0 ], [ 1000, 0 ], [ 1, 1 << 20 ], [ 1, -5 ], [ 2, 7, 
 	append_to_file("$int8.new", $damaged);
 	rename "$int8.new", $int8;
 	($ret, $out, $err) = $node->psql('postgres', q{SELECT clip_embed('a dog', 'wide:int8')});
-	like($err, qr/ERROR:.*pack.*impossible outlier column/s, "outlier columns @$numbers: refused");
+	like($err, qr/ERROR:.*impossible outlier column.*HINT:.*mmodal_pack_model/s, "outlier columns @$numbers: refused");
 }
+unlike($err, qr{pgsql_tmp_mmodal}, 'and where the pack lies is not told');
 $node->safe_psql('postgres', q{SELECT mmodal_pack_model('wide:int8')});
 
 # Weights that are not numbers are found by packing and by verifying

@@ -1,5 +1,6 @@
 """Tables and the plot of bench/ivf."""
 
+import json
 import os
 import statistics
 
@@ -123,6 +124,18 @@ def plot(sweeps, path, title):
     make_folder(os.path.dirname(path))
     figure.savefig(path)
     print(f"\nPlot: {os.path.relpath(path)}")
+
+
+def save(sweeps, path, about):
+    """The curves as JSON: [recall, queries a CPU second] points of each index and kind of query."""
+    curves = [{"index": sweep.subject.key, "kind": sweep.kind,
+               "points": [[round(float(point.recall), 4), round(1 / float(point.seconds), 1)] for point in frontier(sweep)]}
+              for sweep in sweeps]
+    make_folder(os.path.dirname(path))
+    with open(path, "w", encoding="utf-8") as file:
+        # a curve a line
+        file.write("{\n" + "".join(f'"{name}": {json.dumps(value)},\n' for name, value in about.items()) + '"curves": [\n')
+        file.write(",\n".join(map(json.dumps, curves)) + "\n]\n}\n")
 
 
 def frontier(sweep):

@@ -19,8 +19,9 @@ typedef struct reader
 typedef enum wish
 {
 	WISH_LOAD,
-	WISH_SKIP,    /* done or rejected in an earlier run */
-	WISH_NOTHING, /* not asked for */
+	WISH_SKIP,     /* loaded in an earlier run */
+	WISH_REJECTED, /* rejected in one */
+	WISH_NOTHING,  /* not asked for */
 } wish;
 
 /* Whether the path, or a folder or archive that it is in, was rejected. */

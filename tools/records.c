@@ -172,6 +172,8 @@ open_csv(records *r, bool tabs, problem *why)
 
 	r->is_csv = true;
 	csv_init(&r->csv, 0);
+	/* it grows by this, and no faster */
+	csv_set_blk_size(&r->csv, 1 << 16);
 	csv_set_delim(&r->csv, tabs ? CSV_TAB : CSV_COMMA);
 	csv_set_space_func(&r->csv, is_no_space);
 	csv_set_term_func(&r->csv, is_line_end);

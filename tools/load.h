@@ -139,7 +139,8 @@ extern source_kind source_kind_named(const char *format);
 extern void source_read(source_kind kind, const char *path, sink *s);
 /* Dimensions of the vectors there, 0 if they cannot be told. */
 extern int source_dims(source_kind kind, const char *path);
-/* Whether a name has the extension of a picture, of an archive. */
+
+/* source_names.c: whether a name has the extension of a picture, of an archive. */
 extern bool name_is_picture(const char *name);
 extern bool name_is_tar(const char *name);
 /* Whether the name ends so, ASCII letters of any case. */

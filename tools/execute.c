@@ -31,7 +31,8 @@ ends_the_run(const char *sqlstate)
 	static const char *const codes[] = {"08", "25", "28", "3D", "3F",    "42",
 										"53", "55", "57", "58", "XX001", "XX002"};
 
-	if (strcmp(sqlstate, "57014") == 0)
+	/* a picture may take more memory than there is */
+	if (strcmp(sqlstate, "57014") == 0 || strcmp(sqlstate, "53200") == 0)
 		return false;
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
 		if (strncmp(sqlstate, codes[i], strlen(codes[i])) == 0)

@@ -63,7 +63,7 @@ start_thread(pthread_t *thread, void *(*function)(void *), void *argument)
 }
 
 static void
-start_workers(loader *l, PGconn *first, const char *password)
+connect_workers(loader *l, PGconn *first, const char *password)
 {
 	for (int i = 0; i < l->options.jobs; i++)
 	{
@@ -74,6 +74,11 @@ start_workers(loader *l, PGconn *first, const char *password)
 		w->conn = i == 0 ? first : server_connect(&l->options, &password);
 		w->cancel = PQgetCancel(w->conn);
 	}
+}
+
+static void
+start_workers(loader *l)
+{
 	atomic_store(&l->running, l->options.jobs);
 	for (int i = 0; i < l->options.jobs; i++)
 		start_thread(&workers[i].thread, worker_main, &workers[i]);
@@ -138,7 +143,7 @@ exit_code(loader *l)
 }
 
 static int
-run(loader *l, PGconn *conn, const char *password, const sigset_t *signals)
+run(loader *l, const sigset_t *signals)
 {
 	pthread_t reader, counter;
 	int code;
@@ -146,7 +151,7 @@ run(loader *l, PGconn *conn, const char *password, const sigset_t *signals)
 	queue_init(&l->queue, l->options.jobs + 1);
 	pthread_mutex_init(&l->message_lock, NULL);
 	progress_start(l);
-	start_workers(l, conn, password);
+	start_workers(l);
 	start_thread(&reader, reader_main, l);
 	start_thread(&counter, counter_main, l);
 	watch(l, signals);
@@ -182,9 +187,11 @@ main(int argc, char **argv)
 	table_prepare(l, conn);
 	if (l->options.resume)
 		table_read_paths(l, conn);
+	connect_workers(l, conn, password);
+	/* from here on, they are taken by watch() */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGINT);
 	sigaddset(&signals, SIGTERM);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	return run(l, conn, password, &signals);
+	return run(l, &signals);
 }

@@ -43,7 +43,8 @@ ask_password(void)
 		return NULL;
 	}
 	quiet = was;
-	quiet.c_lflag &= ~(tcflag_t) ECHO;
+	/* Ctrl-C is read, so that it cannot leave the terminal without echo */
+	quiet.c_lflag &= ~(tcflag_t) (ECHO | ISIG);
 	fputs("Password: ", tty);
 	fflush(tty);
 	tcsetattr(fileno(tty), TCSAFLUSH, &quiet);
@@ -51,6 +52,8 @@ ask_password(void)
 	tcsetattr(fileno(tty), TCSAFLUSH, &was);
 	fputc('\n', tty);
 	fclose(tty);
+	if (got && strchr(line, '\003') != NULL)
+		exit(130);
 	line[got ? strcspn(line, "\r\n") : 0] = '\0';
 	return got ? xstrdup(line) : NULL;
 }

@@ -27,10 +27,11 @@ static void
 read_listed(const char *manifest, record *rec, sink *s)
 {
 	char *path = resolve(manifest, rec->path);
+	char *line = format_string("%s:%ld", manifest, rec->line);
 	item *it = NULL;
 	problem why;
 
-	if (s->wants(s, path, manifest))
+	if (s->wants(s, path, s->was_rejected(s, line) ? line : manifest))
 	{
 		it = item_new(ITEM_PICTURE, path);
 		if (!read_file(path, s->max_picture, &it->data, &it->size, &why))
@@ -49,6 +50,9 @@ read_listed(const char *manifest, record *rec, sink *s)
 		rec->caption = rec->metadata = NULL;
 		s->emit(s, it);
 	}
+	/* the line may have been the reject, and not what it names */
+	sink_container_done(s, line);
+	free(line);
 	free(path);
 }
 
@@ -57,7 +61,7 @@ reject_line(const char *manifest, long line, const problem *why, sink *s)
 {
 	char *name = format_string("%s:%ld", manifest, line);
 
-	if (s->wants(s, name, manifest) || s->counting)
+	if (s->wants(s, name, manifest))
 		sink_reject(s, name, why);
 	free(name);
 }

@@ -163,11 +163,12 @@ static void
 emit_vector(vectors *v, uint64_t number, const uint8_t *row, record *rec)
 {
 	size_t row_size = (size_t) v->array.dims * (size_t) v->array.element_size;
-	char *path = rec->path != NULL ? xstrdup(rec->path)
-								   : format_string("%s/%llu", v->path, (unsigned long long) number);
+	char *name = format_string("%s/%llu", v->path, (unsigned long long) number);
+	const char *path = rec->path != NULL ? rec->path : name;
+	bool was_rejected = rec->path != NULL && v->s->was_rejected(v->s, name);
 	item *it;
 
-	if (v->s->wants(v->s, path, v->path))
+	if (v->s->wants(v->s, path, was_rejected ? name : v->path))
 	{
 		it = item_new(ITEM_VECTOR, path);
 		it->data = npy_row_to_embedding(&v->array, row, &it->size);
@@ -186,7 +187,10 @@ emit_vector(vectors *v, uint64_t number, const uint8_t *row, record *rec)
 		rec->caption = rec->metadata = NULL;
 		v->s->emit(v->s, it);
 	}
-	free(path);
+	/* its record may have been the reject */
+	if (was_rejected)
+		sink_container_done(v->s, name);
+	free(name);
 }
 
 /* A record that is no good takes its vector along. */

@@ -65,26 +65,26 @@ find_limits(target *t, PGconn *conn, const options *o)
 	PQclear(result);
 }
 
-/* Dimensions of the model; the server says what is wrong with one that it lacks. */
+/* A picture of one pixel, to try the model with. */
+#define ONE_PIXEL                                                                                  \
+	"424d3a0000000000000036000000280000000100000001000000010018000000000004000000130b0000130b0000" \
+	"00"                                                                                           \
+	"0000000000000080808000"
+
+/*
+ * Dimensions of the model, told by embedding something: a model, a precision or a
+ * pack that is missing is the server's error here, and not that of every picture.
+ */
 static int
 model_dims(const target *t, PGconn *conn)
 {
 	const char *values[] = {t->model};
-	char *sql = format_string("SELECT dims FROM %s.mmodal_models() WHERE name = "
-							  "pg_catalog.split_part($1::text, ':', 1)",
-							  t->extension);
+	char *sql = format_string("SELECT %s.embedding_dims(%s.clip_embed('\\x" ONE_PIXEL
+							  "'::bytea, $1::text))",
+							  t->extension, t->extension);
 	PGresult *result = server_query(conn, sql, 1, values);
-	int dims;
+	int dims = atoi(PQgetvalue(result, 0, 0));
 
-	if (PQntuples(result) == 0)
-	{
-		PQclear(result);
-		free(sql);
-		sql = format_string("SELECT %s.embedding_dims(%s.clip_embed('x'::text, $1::text))",
-							t->extension, t->extension);
-		result = server_query(conn, sql, 1, values);
-	}
-	dims = atoi(PQgetvalue(result, 0, 0));
 	PQclear(result);
 	free(sql);
 	return dims;

@@ -20,6 +20,15 @@ make_room(buffer *b, size_t size)
 }
 
 void
+buffer_reserve(buffer *b, size_t size)
+{
+	if (b->room - b->size >= size)
+		return;
+	b->room = b->size + size;
+	b->data = xrealloc(b->data, b->room);
+}
+
+void
 put_bytes(buffer *b, const void *data, size_t size)
 {
 	make_room(b, size);

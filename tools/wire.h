@@ -24,6 +24,8 @@ typedef struct buffer
 	size_t size, room;
 } buffer;
 
+/* Room for so many more bytes, and no more than that. */
+extern void buffer_reserve(buffer *b, size_t size);
 extern void put_int16(buffer *b, int value);
 extern void put_int32(buffer *b, long value);
 extern void put_bytes(buffer *b, const void *data, size_t size);

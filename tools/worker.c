@@ -172,9 +172,13 @@ insert_params(const job *j, const selection *s, item_kind kind)
 {
 	const target *t = &j->w->loader->target;
 	params p = common_params(j, s);
+	size_t size = 64; /* the head of the array, and more */
 	buffer *payload;
 
 	payload = add_param(&p, kind == ITEM_PICTURE ? BYTEA_ARRAY_OID : t->embedding_array);
+	for (int i = 0; i < s->n; i++)
+		size += j->batch->items[s->at[i]]->size + 4;
+	buffer_reserve(payload, size);
 	put_array(payload, kind == ITEM_PICTURE ? BYTEA_OID : t->embedding, s->n);
 	for (int i = 0; i < s->n; i++)
 		put_value(payload, j->batch->items[s->at[i]]->data, j->batch->items[s->at[i]]->size);
@@ -282,20 +286,15 @@ insert_one_by_one(job *j, item_kind kind)
 static void
 put_copy_row(buffer *b, const target *t, const item *it)
 {
-	static const int text_dims = 1;
+	buffer paths = {0};
 
 	put_int16(b, 3 + t->has_caption + t->has_metadata);
 	put_value(b, it->hash, HASH_SIZE);
-	if (it->npaths >= text_dims)
-	{
-		buffer paths = {0};
-
-		put_array(&paths, TEXT_OID, it->npaths);
-		for (int i = 0; i < it->npaths; i++)
-			put_text(&paths, it->paths[i]);
-		put_value(b, paths.data, paths.size);
-		buffer_free(&paths);
-	}
+	put_array(&paths, TEXT_OID, it->npaths);
+	for (int i = 0; i < it->npaths; i++)
+		put_text(&paths, it->paths[i]);
+	put_value(b, paths.data, paths.size);
+	buffer_free(&paths);
 	if (t->has_caption)
 		put_text(b, it->caption);
 	if (t->has_metadata && (it->metadata == NULL || t->metadata_is_json))

@@ -119,6 +119,7 @@ put('tree/notes.md', 'no picture');
 fails('no extension', qr/no extension mmodal\nhint: CREATE EXTENSION/, '-d', 'bare', 'tree');
 fails('no server', qr/nowhere-at-all/, '-h', '/nowhere-at-all', 'tree');
 fails('no model', qr/"none such"/, '--model', 'none such', 'tree');
+fails('no such precision', qr/precision/, '--model', 'mini:int8', 'tree');
 fails('no schema', qr/nowhere/, '--table', 'nowhere.t', 'tree');
 fails('too many names', qr/too many dotted names/, '--table', 'a.b.c.d', 'tree');
 fails('a malformed name', qr/./, '--table', '"a', 'tree');
@@ -247,6 +248,10 @@ loads('manifests', [ 1, 4, 1, 3, 0 ], 'list/m.csv', 'list/m.tsv', 'list/m.jsonl'
 is( sql("SELECT string_agg(coalesce(caption, '-') || coalesce(metadata::text, ''), ' ' ORDER BY photo) FROM picture"),
 	qq(one, "1"\nand more{"licence": "PD"} - three{"licence": "z"} four{"licence": "PD"}), 'captions and metadata');
 is(sql("SELECT string_agg(path, ' ' ORDER BY path) FROM picture_rejects"), 'list/m.csv:6 list/m.jsonl:2 list/p/none.bmp', 'rejects');
+put('list/p/5.bmp', picture(205));
+put('list/m.jsonl', qq({"path": "p/4.bmp", "caption": "four", "n": 4}\n{"path": "p/5.bmp"}\n));
+loads('a line that is good now', [ 1, 1, 0, 2, 0 ], '--retry-failed', 'list/m.csv', 'list/m.tsv', 'list/m.jsonl');
+is(sql("SELECT string_agg(path, ' ' ORDER BY path) FROM picture_rejects"), 'list/m.csv:6 list/p/none.bmp', 'is no reject');
 put('list/u.csv', "url\nx\n");
 loads('a manifest of urls', [ 1, 0, 0, 1, 0 ], 'list/u.csv');
 like(sql("SELECT reason FROM picture_rejects WHERE path = 'list/u.csv'"), qr/img2dataset/, 'says what to do');

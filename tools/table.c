@@ -328,6 +328,20 @@ dims_of_sources(const options *o)
 	return dims;
 }
 
+/* IF NOT EXISTS wants the right to create even where there is nothing to. */
+static void
+make_rejects(const target *t, PGconn *conn)
+{
+	const char *name = t->rejects;
+	PGresult *result = server_query(conn, "SELECT pg_catalog.to_regclass($1)", 1, &name);
+
+	if (PQgetisnull(result, 0, 0))
+		run(conn, format_string("CREATE TABLE IF NOT EXISTS %s (path text PRIMARY KEY, reason text "
+								"NOT NULL, sqlstate text, at timestamptz NOT NULL DEFAULT now())",
+								t->rejects));
+	PQclear(result);
+}
+
 static void
 read_rejects(loader *l, PGconn *conn)
 {
@@ -372,9 +386,7 @@ table_prepare(loader *l, PGconn *conn)
 	if (o->has_pictures && dims != t->dims)
 		die("the model \"%s\" has %d dimensions, the column e of %s has %d", t->model, dims,
 			t->table, t->dims);
-	run(conn, format_string("CREATE TABLE IF NOT EXISTS %s (path text PRIMARY KEY, reason text NOT "
-							"NULL, sqlstate text, at timestamptz NOT NULL DEFAULT now())",
-							t->rejects));
+	make_rejects(t, conn);
 	read_rejects(l, conn);
 	PQclear(server_query(conn, "COMMIT", 0, NULL));
 	free(oid);

@@ -186,6 +186,7 @@ unit-test: $(FAISS_TEST)
 	@$(FAISS_TEST)
 	@$(MAKE) --no-print-directory -s -C tools tests PG_CONFIG='$(PG_CONFIG)'
 	@build/unit/test_load
+	@build/unit/test_npy
 
 # The long mode; TIME= is CPU time in seconds a target.  make test runs a short one.
 TIME ?= 1800

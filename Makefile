@@ -55,13 +55,13 @@ PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-in
 
 ifneq ($(PG_CONFIG),)
 PGXS := $(shell $(PG_CONFIG) --pgxs)
-all: mmodal_compute.so
+all: mmodal_compute.so tools
 include $(PGXS)
 # The server may be from a compiler that knows more warnings than ours.
 override CFLAGS := $(filter-out $(shell LC_ALL=C $(CC) $(filter -W%,$(CFLAGS)) -x c -fsyntax-only /dev/null 2>&1 | \
 	sed -n "s/.*unrecognized command-line option '\([^']*\)'.*/\1/p"),$(CFLAGS))
 else
-all install installcheck:
+all install installcheck tools:
 	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
 endif
 
@@ -80,6 +80,11 @@ extension/faiss/kmeans.o: extension/faiss/kmeans.c
 	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
 extension/faiss/provider.o: extension/faiss/provider.cpp
 	$(CXX) -std=gnu++17 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
+
+# The client, which is not built with the server's flags.
+.PHONY: tools
+tools:
+	@$(MAKE) --no-print-directory -C tools PG_CONFIG='$(PG_CONFIG)'
 
 mmodal_compute.so: extension/compute_main.o $(FAISS_OBJS) $(ENCODERS)
 	$(CC) $(CFLAGS) -shared -o $@ extension/compute_main.o $(FAISS_OBJS) $(ENCODERS) $(LDFLAGS) \
@@ -106,11 +111,15 @@ $(FAILPOINT_DIR)/mmodal.so: $(FAILPOINT_OBJS) $(OBJS)
 
 # Models are put in place by rename: backends map them, and a file changed in
 # place under a mapping would kill them.
-install: install-compute install-models
-.PHONY: install-compute install-models
+install: install-compute install-models install-tools
+.PHONY: install-compute install-models install-tools
 install-compute: mmodal_compute.so
 	$(MKDIR_P) '$(DESTDIR)$(pkglibdir)'
 	$(INSTALL_SHLIB) mmodal_compute.so '$(DESTDIR)$(pkglibdir)/mmodal_compute.so'
+install-tools: tools
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_PROGRAM) build/tools/mmodal-load '$(DESTDIR)$(bindir)/mmodal-load'
+	$(INSTALL_DATA) tools/mmodal-load.1 '$(DESTDIR)$(mandir)/man1/mmodal-load.1'
 install-models:
 	scripts/install-models '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
 
@@ -119,6 +128,7 @@ clean: clean-build
 clean-build:
 	rm -f mmodal_compute.so extension/compute_main.o extension/faiss/*.o
 	-$(MAKE) --no-print-directory -C encoders clean
+	-$(MAKE) --no-print-directory -C tools clean
 	scripts/clean
 
 # MODEL= is a hub's id, a directory or a file of weights.  What goes with it
@@ -166,6 +176,7 @@ test:
 	@$(MAKE) --no-print-directory -s checkpoints
 	@$(MAKE) --no-print-directory -s all
 	@$(MAKE) --no-print-directory -s -C encoders tests
+	@$(MAKE) --no-print-directory -s -C tools tests PG_CONFIG='$(PG_CONFIG)'
 	@$(MAKE) --no-print-directory -s $(FAISS_TEST) failpoints
 	@scripts/stage
 	@scripts/test
@@ -173,6 +184,9 @@ test:
 unit-test: $(FAISS_TEST)
 	@$(MAKE) --no-print-directory -C encoders check
 	@$(FAISS_TEST)
+	@$(MAKE) --no-print-directory -s -C tools tests PG_CONFIG='$(PG_CONFIG)'
+	@build/unit/test_load
+	@build/unit/test_npy
 
 # The long mode; TIME= is CPU time in seconds a target.  make test runs a short one.
 TIME ?= 1800

@@ -156,9 +156,20 @@ def embeddings(seeds):
                       + bytes.fromhex("3c00bc000001"))
 
 
+def loads(seeds):
+    for kind, version in (("<f4", 1), ("<f2", 2), ("<f4", 3)):
+        header = f"{{'descr': '{kind}', 'fortran_order': False, 'shape': (2, 3), }}\n".encode()
+        seeds.add("npy", b"\x93NUMPY" + bytes([version, 0])
+                  + struct.pack("<H" if version == 1 else "<I", len(header)) + header + bytes(24))
+    rows = 'path,caption,sha256,n\na.jpg,"b ""c""\r\nd",' + "0f" * 32 + ",4\r\ne.jpg,,,\n"
+    lines = '{"path": "a", "caption": "b", "n": 1}\n{"image_path": "c", "sha256": "' + "0f" * 32 + '"}\n'
+    for number, text in enumerate((rows, rows.replace(",", "\t"), lines, "[" + lines.strip().replace("\n", ",") + "]")):
+        seeds.add("manifest", bytes([number]) + text.encode())
+
+
 def main():
     seeds = Seeds(sys.argv[1])
-    for part in (pictures, tensor_files, configurations, texts, embeddings):
+    for part in (pictures, tensor_files, configurations, texts, embeddings, loads):
         part(seeds)
 
 

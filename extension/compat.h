@@ -150,6 +150,19 @@ mm_reserve_guc_prefix(const char *prefix)
 #define mm_is_owner(relation, role) pg_class_ownercheck((relation), (role))
 #endif
 
+/* The right to call a function; include utils/acl.h and catalog/pg_proc.h where it is used. */
+#if PG_VERSION_NUM >= 160000
+#define mm_function_aclcheck(function, role)                                                       \
+	object_aclcheck(ProcedureRelationId, (function), (role), ACL_EXECUTE)
+#else
+#define mm_function_aclcheck(function, role) pg_proc_aclcheck((function), (role), ACL_EXECUTE)
+#endif
+
+/* PostgreSQL 18 lets modules add options and lines to EXPLAIN. */
+#if PG_VERSION_NUM >= 180000
+#define MM_HAS_EXPLAIN_HOOKS
+#endif
+
 /*
  * What maintenance commands do to search_path before they call a table owner's
  * functions: PostgreSQL 17 and later make it a safe one, earlier ones let it be.

@@ -133,6 +133,18 @@ mm_reserve_guc_prefix(const char *prefix)
 	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
 #endif
 
+/* EXPLAIN ANALYZE tells how often an index was searched from PostgreSQL 18; access/relscan.h. */
+#if PG_VERSION_NUM >= 180000
+#define mm_count_index_search(scan)                                                                \
+	do                                                                                             \
+	{                                                                                              \
+		if ((scan)->instrument)                                                                    \
+			(scan)->instrument->nsearches++;                                                       \
+	} while (0)
+#else
+#define mm_count_index_search(scan) ((void) 0)
+#endif
+
 /*
  * Mark a path as one that must not be taken; include nodes/pathnodes.h before.
  * Before PostgreSQL 18 its cost alone says so.

@@ -562,6 +562,8 @@ CREATE TABLE mmodal_embed_error_log (
 	row_hash bigint NOT NULL,
 	row_key jsonb NOT NULL,
 	row_xmin xid NOT NULL,
+	source smallint NOT NULL,
+	model text NOT NULL,
 	role oid NOT NULL,
 	sqlstate text NOT NULL,
 	message text NOT NULL,
@@ -574,10 +576,13 @@ CREATE INDEX mmodal_embed_error_log_key ON mmodal_embed_error_log (relid, attnum
 COMMENT ON INDEX mmodal_embed_error_log_key IS 'a row''s error, by the hash of its key';
 
 CREATE VIEW mmodal_embed_errors WITH (security_barrier) AS
-	SELECT l.relid::pg_catalog.regclass AS relation, a.attname AS column_name, l.row_key, l.sqlstate,
-		l.message, l.detail, l.failed_at
-	FROM mmodal_embed_error_log AS l JOIN pg_catalog.pg_attribute AS a
-		ON a.attrelid OPERATOR(pg_catalog.=) l.relid AND a.attnum OPERATOR(pg_catalog.=) l.attnum AND NOT a.attisdropped
+	SELECT l.relid::pg_catalog.regclass AS relation, a.attname AS column_name, s.attname AS source, l.model, l.row_key,
+		l.sqlstate, l.message, l.detail, l.failed_at
+	FROM mmodal_embed_error_log AS l
+		JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) l.relid
+			AND a.attnum OPERATOR(pg_catalog.=) l.attnum AND NOT a.attisdropped
+		JOIN pg_catalog.pg_attribute AS s ON s.attrelid OPERATOR(pg_catalog.=) l.relid
+			AND s.attnum OPERATOR(pg_catalog.=) l.source AND NOT s.attisdropped
 	WHERE pg_catalog.has_table_privilege(l.relid, 'SELECT'::pg_catalog.text)
 		AND (NOT pg_catalog.row_security_active(l.relid) OR pg_catalog.pg_has_role(l.role, 'USAGE'::pg_catalog.text));
 COMMENT ON VIEW mmodal_embed_errors IS
@@ -617,7 +622,8 @@ CREATE VIEW mmodal_embed_progress WITH (security_barrier) AS
 		pg_catalog.round(y.rate::pg_catalog."numeric", 1) AS rows_per_second, r.started, r.updated,
 		CASE WHEN x.running AND y.rate OPERATOR(pg_catalog.>) 0::pg_catalog.float8
 			THEN r.updated OPERATOR(pg_catalog.+) (pg_catalog.make_interval(secs => LEAST(
-				(r.rows_total OPERATOR(pg_catalog.-) r.rows_done OPERATOR(pg_catalog.-) r.rows_failed)::pg_catalog.float8
+				GREATEST(r.rows_total OPERATOR(pg_catalog.-) r.rows_done OPERATOR(pg_catalog.-) r.rows_failed
+					OPERATOR(pg_catalog.-) r.rows_skipped, 0::pg_catalog.int8)::pg_catalog.float8
 				OPERATOR(pg_catalog./) y.rate, 1e9::pg_catalog.float8))) END AS eta
 	FROM mmodal_embed_run AS r JOIN pg_catalog.pg_attribute AS a
 		ON a.attrelid OPERATOR(pg_catalog.=) r.relid AND a.attnum OPERATOR(pg_catalog.=) r.attnum AND NOT a.attisdropped,

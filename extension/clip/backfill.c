@@ -147,8 +147,9 @@ embed_places(Backfill *b, const BackfillPlace *places, int n, bool wait)
 
 /* Rows of a range of blocks. */
 static void
-embed_range(Backfill *b, MemoryContext context, BlockNumber from, BlockNumber to, int pass)
+embed_range(Backfill *b, MemoryContext context, BlockNumber from, BlockNumber to)
 {
+	int64 known = b->known;
 	BackfillPlace *places;
 	int n;
 
@@ -160,13 +161,10 @@ embed_range(Backfill *b, MemoryContext context, BlockNumber from, BlockNumber to
 		backfill_progress(b, "looking for rows");
 	MemoryContextSwitchTo(b->context);
 	SPI_commit();
-	if (pass == 1)
-	{
-		/* as if what was not looked at yet were like what was */
-		b->found += n;
-		b->total = (int64) (b->found * (b->blocks / to));
-	}
-	embed_places(b, places, n, pass >= FIRST_WAITING_PASS);
+	b->found += n + b->known - known;
+	/* as if what was not looked at yet were like what was */
+	b->total = b->before + (int64) (b->found * (b->blocks / to));
+	embed_places(b, places, n, b->pass >= FIRST_WAITING_PASS);
 }
 
 static void
@@ -175,21 +173,21 @@ run_pass(Backfill *b, int pass)
 	MemoryContext old = MemoryContextSwitchTo(b->context);
 	MemoryContext context =
 		AllocSetContextCreate(b->context, "mmodal_embed_column range", ALLOCSET_DEFAULT_SIZES);
-	int64 known = b->known;
 	BlockNumber blocks;
 
 	backfill_open(b);
 	blocks = backfill_blocks(b);
 	SPI_commit();
+	b->pass = pass;
 	b->blocks = blocks;
 	b->missed = 0;
+	b->found = 0;
+	b->before = b->done + b->failed + b->known;
 	for (BlockNumber from = 0; from < blocks; from += RANGE_BLOCKS)
 	{
 		CHECK_FOR_INTERRUPTS();
-		embed_range(b, context, from, from + Min(RANGE_BLOCKS, blocks - from), pass);
+		embed_range(b, context, from, from + Min(RANGE_BLOCKS, blocks - from));
 	}
-	/* later passes meet those again, and what failed in this call besides */
-	b->known = pass == 1 ? b->known : known;
 	MemoryContextDelete(context);
 	MemoryContextSwitchTo(old);
 }
@@ -203,7 +201,7 @@ end_call(Backfill *b, bool whole)
 	backfill_open(b);
 	if (whole)
 		backfill_log_prune(b);
-	b->total = b->done + b->failed;
+	b->total = b->done + b->failed + b->known + b->missed;
 	backfill_progress(b, "finished");
 	SPI_commit();
 	ereport(

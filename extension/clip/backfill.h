@@ -83,10 +83,12 @@ typedef struct Backfill
 
 	int64 done;
 	int64 failed;
-	int64 known;   /* left alone: they failed before and did not change */
-	int64 missed;  /* in this pass: locked by others, changed or done by them */
-	int64 found;   /* in the first pass: candidates so far */
-	int64 total;   /* rows to do, as it looks now */
+	int64 known;  /* left alone: they failed before and did not change */
+	int64 missed; /* in this pass: locked by others, changed or done by them */
+	int pass;
+	int64 before;  /* what earlier passes did */
+	int64 found;   /* in this pass, so far */
+	int64 total;   /* all that is to do, as it looks now */
 	double blocks; /* of the table, or of its largest partition */
 } Backfill;
 

@@ -60,6 +60,9 @@ drop_known(Backfill *b, BackfillPlace *places, int n)
 		if (!known[i])
 			places[kept++] = places[i];
 	}
+	/* later passes meet those again, and what failed in this call besides */
+	if (b->pass == 1)
+		b->known += n - kept;
 	pfree(rows);
 	pfree(known);
 	return kept;

@@ -105,6 +105,17 @@ execute(const Backfill *b, const char *name, const char *format, OwnStatement *s
 
 #define OF_COLUMN "l.relid OPERATOR(pg_catalog.=) $1 AND l.attnum OPERATOR(pg_catalog.=) $2"
 
+/* What failed with another source or model may do with this one. */
+#define OF_SOURCE(source, model)                                                                   \
+	"l.source OPERATOR(pg_catalog.=) " source " AND l.model OPERATOR(pg_catalog.=) " model
+
+static void
+add_source(const Backfill *b, OwnStatement *s)
+{
+	add_parameter(s, INT2OID, Int16GetDatum(b->target.source));
+	add_parameter(s, TEXTOID, PointerGetDatum(b->model));
+}
+
 bool
 backfill_log_exists(Backfill *b)
 {
@@ -169,6 +180,7 @@ backfill_log_match(Backfill *b, const BackfillRow *rows, bool *known, int n)
 	/* to try again is to take no notice of what was before this call */
 	add_parameter(&s, TIMESTAMPTZOID,
 				  TimestampTzGetDatum(b->retry_failed ? b->started : DT_NOBEGIN));
+	add_source(b, &s);
 	execute(b, LOG_TABLE,
 			"SELECT k.n, l.ctid FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) "
 			"WITH ORDINALITY AS k (row_key, row_xmin, n) JOIN %T AS l ON " OF_COLUMN
@@ -176,7 +188,7 @@ backfill_log_match(Backfill *b, const BackfillRow *rows, bool *known, int n)
 			"pg_catalog.jsonb_hash_extended(k.row_key, 0::pg_catalog.int8) "
 			"AND l.row_key OPERATOR(pg_catalog.=) k.row_key "
 			"AND l.row_xmin OPERATOR(pg_catalog.=) k.row_xmin "
-			"AND l.failed_at OPERATOR(pg_catalog.>=) $5",
+			"AND l.failed_at OPERATOR(pg_catalog.>=) $5 AND " OF_SOURCE("$6", "$7"),
 			&s);
 	matched = SPI_processed;
 	for (uint64 i = 0; i < matched; i++)
@@ -185,7 +197,6 @@ backfill_log_match(Backfill *b, const BackfillRow *rows, bool *known, int n)
 		int64 row =
 			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 
-		b->known += !known[row - 1];
 		known[row - 1] = true;
 	}
 	if (matched > 0)
@@ -222,10 +233,11 @@ backfill_log_add(Backfill *b, const BackfillFailure *failure)
 	add_text(&s, unpack_sql_state(failure->sqlstate));
 	add_text(&s, failure->message);
 	add_text(&s, failure->detail);
+	add_source(b, &s);
 	execute(b, LOG_TABLE,
 			"INSERT INTO %T (relid, attnum, row_hash, row_key, row_xmin, role, sqlstate, message, "
-			"detail, failed_at) VALUES ($1, $2, pg_catalog.jsonb_hash_extended($3, "
-			"0::pg_catalog.int8), $3, $4, $5, $6, $7, $8, pg_catalog.clock_timestamp())",
+			"detail, source, model, failed_at) VALUES ($1, $2, pg_catalog.jsonb_hash_extended($3, "
+			"0::pg_catalog.int8), $3, $4, $5, $6, $7, $8, $9, $10, pg_catalog.clock_timestamp())",
 			&s);
 }
 
@@ -244,10 +256,11 @@ backfill_log_prune(Backfill *b)
 				  PointerGetDatum(b->seen ? b->seen : construct_empty_array(TIDOID)));
 	add_parameter(&s, BOOLOID, BoolGetDatum(all));
 	add_parameter(&s, OIDOID, ObjectIdGetDatum(GetUserId()));
+	add_source(b, &s);
 	execute(b, LOG_TABLE,
 			"DELETE FROM %T AS l WHERE " OF_COLUMN " AND l.failed_at OPERATOR(pg_catalog.<) $3 "
 			"AND l.ctid OPERATOR(pg_catalog.<>) ALL ($4) "
-			"AND ($5 OR l.role OPERATOR(pg_catalog.=) $6)",
+			"AND ($5 OR l.role OPERATOR(pg_catalog.=) $6) AND " OF_SOURCE("$7", "$8"),
 			&s);
 }
 

@@ -57,17 +57,16 @@ show(ExplainState *es, const IvfScanStats *stats)
 	{
 		ExplainIndentText(es);
 		appendStringInfo(es->str,
-						 "Lists Probed: " INT64_FORMAT " of %u  Candidates: " INT64_FORMAT
+						 "Lists: %u  Probed: " INT64_FORMAT "  Candidates: " INT64_FORMAT
 						 "  Reranked: " INT64_FORMAT "  Refined: " INT64_FORMAT "\n",
-						 stats->work.lists, stats->lists, stats->work.scanned, stats->work.reranked,
+						 stats->lists, stats->work.lists, stats->work.scanned, stats->work.reranked,
 						 stats->work.refined);
 		ExplainIndentText(es);
 		if (stats->exact)
 			appendStringInfoString(es->str, "Recall: exact");
 		else
 			appendStringInfo(es->str, "Recall: %g", stats->recall);
-		appendStringInfo(es->str, "  Rounds: " INT64_FORMAT "  Searches: " INT64_FORMAT "\n",
-						 stats->work.rounds, stats->searches);
+		appendStringInfo(es->str, "  Rounds: " INT64_FORMAT "\n", stats->work.rounds);
 		return;
 	}
 	ExplainPropertyInteger("Lists", NULL, stats->lists, es);
@@ -78,7 +77,6 @@ show(ExplainState *es, const IvfScanStats *stats)
 	ExplainPropertyFloat("Recall", NULL, stats->recall, 2, es);
 	ExplainPropertyBool("Exact", stats->exact, es);
 	ExplainPropertyInteger("Rounds", NULL, stats->work.rounds, es);
-	ExplainPropertyInteger("Searches", NULL, stats->searches, es);
 }
 
 static void

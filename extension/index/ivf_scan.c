@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "../guc.h"
+#include "compat.h"
 #include "ivf.h"
 #include "ivf_search.h"
 
@@ -173,6 +174,7 @@ begin_search(IndexScanDesc scan)
 						errmsg("faiss_ivf index \"%s\" can only be scanned in order of distance",
 							   RelationGetRelationName(scan->indexRelation))));
 	pgstat_count_index_scan(scan->indexRelation);
+	mm_count_index_search(scan);
 	options = ivf_search_options(scan->indexRelation);
 	ivf->search = ivf_search_begin(scan->indexRelation, key->sk_argument,
 								   (key->sk_flags & SK_ISNULL) != 0, &options, ivf->memory);

@@ -17,7 +17,7 @@ SET enable_sort = off;
 
 -- nothing at first, and nothing of a plan that was not run
 SELECT count(*) FROM mmodal_last_scan();
-EXPLAIN (COSTS OFF) SELECT id FROM told ORDER BY e <=> NULL LIMIT 3;
+EXPLAIN (COSTS OFF) SELECT id FROM told ORDER BY e <=> array_fill(1, ARRAY[24])::embedding LIMIT 3;
 SELECT count(*) FROM mmodal_last_scan();
 
 SELECT id FROM told ORDER BY e <=> vec3(7) LIMIT 1;

@@ -50,14 +50,13 @@ column_number(Oid relid, const char *name)
 static char *
 column_name(Oid relid, AttrNumber number)
 {
-	char *name = get_attname(relid, number, true);
-
-	if (name == NULL)
+	/* a dropped one has a name still, but no type */
+	if (!OidIsValid(get_atttype(relid, number)))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("a column of relation \"%s\" was dropped while it was being embedded",
 						get_rel_name(relid))));
-	return name;
+	return get_attname(relid, number, false);
 }
 
 /* To see which rows are to be done takes the whole row: ctid, xmin. */

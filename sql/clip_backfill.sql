@@ -116,6 +116,27 @@ INSERT INTO fill_parent VALUES ('parent');
 CALL mmodal_embed_column('fill_parent', 'title', 'e');
 DROP TABLE fill_parent CASCADE;
 
+-- The triggers of docs/backfill.md
+\set embeds `sed -n '/CREATE FUNCTION dish_embed/,/EXECUTE FUNCTION dish_embed/p' "$PG_ABS_SRCDIR/docs/backfill.md"`
+\set defers `sed -n '/CREATE FUNCTION dish_stale/,/EXECUTE FUNCTION dish_stale/p' "$PG_ABS_SRCDIR/docs/backfill.md"`
+CREATE TABLE dish (id int PRIMARY KEY, photo bytea, e embedding(384));
+:embeds
+INSERT INTO dish VALUES (1, decode(:'jpeg', 'base64'));
+UPDATE dish SET photo = photo || '\x00';
+SELECT e = clip_embed(photo) AS fresh FROM dish;
+INSERT INTO dish VALUES (2, '\x00');
+DROP TRIGGER dish_embed ON dish;
+:defers
+INSERT INTO dish VALUES (2, decode(:'jpeg', 'base64'));
+UPDATE dish SET photo = photo || '\x01' WHERE id = 1;
+UPDATE dish SET photo = photo WHERE id = 2;
+SELECT id, e IS NULL AS stale FROM dish ORDER BY id;
+CALL mmodal_embed_column('dish', 'photo', 'e');
+UPDATE dish SET photo = photo WHERE id = 2;
+SELECT id, e = clip_embed(photo) AS fresh FROM dish ORDER BY id;
+DROP TABLE dish;
+DROP FUNCTION dish_embed, dish_stale;
+
 -- More blocks than one range has, in batches of which none fills a page
 CREATE TABLE fill_wide (id int PRIMARY KEY, title text, pad text, e embedding) WITH (fillfactor = 10);
 ALTER TABLE fill_wide ALTER pad SET STORAGE PLAIN;

@@ -32,8 +32,12 @@
 
 PG_FUNCTION_INFO_V1(mmodal_embed_column);
 
-/* Blocks whose rows are looked for at a time: few statements, and few places to keep. */
-#define RANGE_BLOCKS 128
+/*
+ * Blocks whose rows are looked for at a time: few places to keep, and where
+ * there is nothing to do, few statements.
+ */
+#define LEAST_RANGE 128
+#define MOST_RANGE 1024
 
 /* The first passes leave alone what is locked; after the last one it is left for good. */
 #define FIRST_WAITING_PASS 3
@@ -145,8 +149,8 @@ embed_places(Backfill *b, const BackfillPlace *places, int n, bool wait)
 	}
 }
 
-/* Rows of a range of blocks. */
-static void
+/* Rows of a range of blocks; returns how many there were. */
+static int
 embed_range(Backfill *b, MemoryContext context, BlockNumber from, BlockNumber to)
 {
 	int64 known = b->known;
@@ -165,6 +169,7 @@ embed_range(Backfill *b, MemoryContext context, BlockNumber from, BlockNumber to
 	/* as if what was not looked at yet were like what was */
 	b->total = b->before + (int64) (b->found * (b->blocks / to));
 	embed_places(b, places, n, b->pass >= FIRST_WAITING_PASS);
+	return n;
 }
 
 static void
@@ -173,6 +178,7 @@ run_pass(Backfill *b, int pass)
 	MemoryContext old = MemoryContextSwitchTo(b->context);
 	MemoryContext context =
 		AllocSetContextCreate(b->context, "mmodal_embed_column range", ALLOCSET_DEFAULT_SIZES);
+	BlockNumber range = LEAST_RANGE;
 	BlockNumber blocks;
 
 	backfill_open(b);
@@ -183,10 +189,13 @@ run_pass(Backfill *b, int pass)
 	b->missed = 0;
 	b->found = 0;
 	b->before = b->done + b->failed + b->known;
-	for (BlockNumber from = 0; from < blocks; from += RANGE_BLOCKS)
+	for (BlockNumber from = 0; from < blocks;)
 	{
+		BlockNumber to = from + Min(range, blocks - from);
+
 		CHECK_FOR_INTERRUPTS();
-		embed_range(b, context, from, from + Min(RANGE_BLOCKS, blocks - from));
+		range = embed_range(b, context, from, to) > 0 ? LEAST_RANGE : Min(2 * range, MOST_RANGE);
+		from = to;
 	}
 	MemoryContextDelete(context);
 	MemoryContextSwitchTo(old);

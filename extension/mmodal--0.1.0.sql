@@ -568,12 +568,13 @@ CREATE TABLE mmodal_embed_error_log (
 	sqlstate text NOT NULL,
 	message text NOT NULL,
 	detail text,
-	failed_at timestamptz NOT NULL
+	failed_at timestamptz NOT NULL,
+	PRIMARY KEY (relid, attnum, row_hash)
 );
 COMMENT ON TABLE mmodal_embed_error_log IS
 	'rows that mmodal_embed_column could not embed; read the view mmodal_embed_errors';
-CREATE INDEX mmodal_embed_error_log_key ON mmodal_embed_error_log (relid, attnum, row_hash);
-COMMENT ON INDEX mmodal_embed_error_log_key IS 'a row''s error, by the hash of its key';
+COMMENT ON CONSTRAINT mmodal_embed_error_log_pkey ON mmodal_embed_error_log IS 'a row, by the hash of its key';
+COMMENT ON INDEX mmodal_embed_error_log_pkey IS 'a row, by the hash of its key';
 
 CREATE VIEW mmodal_embed_errors WITH (security_barrier) AS
 	SELECT l.relid::pg_catalog.regclass AS relation, a.attname AS column_name, s.attname AS source, l.model, l.row_key,

@@ -119,7 +119,6 @@ begin_call(FunctionCallInfo fcinfo)
 	b->retry_failed = PG_GETARG_BOOL(6);
 	b->started = GetCurrentTimestamp();
 	backfill_check(b, PG_GETARG_OID(0), b->source_name, text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	b->has_log = backfill_log_exists(b);
 	backfill_progress_begin(b);
 	MemoryContextSwitchTo(old);
 	return b;
@@ -160,6 +159,8 @@ embed_range(Backfill *b, MemoryContext context, BlockNumber from, BlockNumber to
 	MemoryContextReset(context);
 	backfill_open(b);
 	MemoryContextSwitchTo(context);
+	/* another session may have had errors, which are ours no less */
+	b->has_log = b->has_log || backfill_log_exists(b);
 	places = backfill_find(b, from, to, &n);
 	if (TimestampDifferenceExceeds(b->told, GetCurrentTimestamp(), TELL_EVERY))
 		backfill_progress(b, "looking for rows");

@@ -77,7 +77,7 @@ typedef struct Backfill
 	TimestampTz told; /* when others were told of progress */
 	const char *phase;
 
-	/* Rows that the log had of the column when the call began, and those seen again. */
+	/* Whether the log has rows of the column, and those that were met again. */
 	bool has_log;
 	ArrayType *seen; /* tid[], places in the log */
 

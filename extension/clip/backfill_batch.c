@@ -188,7 +188,7 @@ update_row(Backfill *b, SPIPlanPtr plan, const BackfillRow *row, int dims, const
 	result = SPI_execute_plan(plan, values, NULL, false, 0);
 	if (result < 0)
 		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
-	if (SPI_processed != 1)
+	if (SPI_processed != 1 || SPI_tuptable == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION), errmsg("the row was not updated"),
 				 errdetail("A trigger, a rule or a policy kept the embedding from it.")));
@@ -359,7 +359,8 @@ embed_one_by_one(Backfill *b, const BackfillPlace *places, int n, CurrentRow *cu
 			/* not even locked: that says nothing of the row */
 			if (current->row == NULL)
 				ReThrowError(error);
-			fail(result, current->row, error->sqlerrcode, error->message, error->detail);
+			fail(result, current->row, error->sqlerrcode,
+				 error->message ? error->message : "missing error text", error->detail);
 			locked = 1;
 		}
 		all += locked;

@@ -223,11 +223,8 @@ void
 backfill_log_add(Backfill *b, const BackfillFailure *failure)
 {
 	OwnStatement s = about_column(b);
-	Datum key = failure->key;
 
-	if (b->has_log)
-		backfill_log_remove(b, &key, 1);
-	add_parameter(&s, JSONBOID, key);
+	add_parameter(&s, JSONBOID, failure->key);
 	add_parameter(&s, XIDOID, TransactionIdGetDatum(failure->xmin));
 	add_parameter(&s, OIDOID, ObjectIdGetDatum(GetUserId()));
 	add_text(&s, unpack_sql_state(failure->sqlstate));
@@ -237,7 +234,11 @@ backfill_log_add(Backfill *b, const BackfillFailure *failure)
 	execute(b, LOG_TABLE,
 			"INSERT INTO %T (relid, attnum, row_hash, row_key, row_xmin, role, sqlstate, message, "
 			"detail, source, model, failed_at) VALUES ($1, $2, pg_catalog.jsonb_hash_extended($3, "
-			"0::pg_catalog.int8), $3, $4, $5, $6, $7, $8, $9, $10, pg_catalog.clock_timestamp())",
+			"0::pg_catalog.int8), $3, $4, $5, $6, $7, $8, $9, $10, pg_catalog.clock_timestamp()) "
+			"ON CONFLICT (relid, attnum, row_hash) DO UPDATE SET row_key = excluded.row_key, "
+			"row_xmin = excluded.row_xmin, role = excluded.role, sqlstate = excluded.sqlstate, "
+			"message = excluded.message, detail = excluded.detail, source = excluded.source, "
+			"model = excluded.model, failed_at = excluded.failed_at",
 			&s);
 }
 

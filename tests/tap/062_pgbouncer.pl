@@ -63,6 +63,18 @@ sub pooled
 	chomp $out;
 	return ($out, $err);
 }
+# Let the pooler make its connections anew.
+sub reconnect
+{
+	$node->safe_psql('postgres', q{SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+		WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'});
+	# it sees that soon, not at once
+	for (1 .. 100)
+	{
+		sleep 0.1;
+		last if (pooled('SELECT 1'))[0] eq '1';
+	}
+}
 is((pooled('SELECT 1'))[0], '1', 'the pooler answers') or BAIL_OUT(slurp_file("$dir/out"));
 
 # ---- SET LOCAL holds for its transaction alone, on whatever connection
@@ -81,7 +93,7 @@ is( (pooled(q{BEGIN; SET LOCAL enable_seqscan = off; SET LOCAL mmodal.recall = 0
 	"5\n0.7|5", 'mmodal_last_scan() tells of the same transaction');
 # a setting of the role is there on every connection
 $node->safe_psql('postgres', "ALTER DATABASE postgres SET mmodal.recall = 0.9");
-$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
+reconnect();
 is((pooled($show))[0], 't|0.9', 'ALTER DATABASE sets it for all');
 $node->safe_psql('postgres', 'ALTER DATABASE postgres RESET mmodal.recall');
 
@@ -104,7 +116,7 @@ SELECT 1 / (e = clip_embed('pooled ' || :i))::int FROM t WHERE id = :i;
 SELECT 1 / (embedding_dims(clip_embed('text ' || :i, 'mini')) = 384)::int;
 });
 append_to_file("$dir/$_.sql", $scripts{$_}) foreach keys %scripts;
-$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'");
+reconnect();
 my @protocols = ('simple', 'extended');
 push @protocols, 'prepared' if $major > 1 || $minor >= 21;
 foreach my $protocol (@protocols)

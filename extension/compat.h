@@ -133,6 +133,18 @@ mm_reserve_guc_prefix(const char *prefix)
 	index_beginscan((heap), (index), (snapshot), (nkeys), (norderbys))
 #endif
 
+/* EXPLAIN ANALYZE tells how often an index was searched from PostgreSQL 18; access/relscan.h. */
+#if PG_VERSION_NUM >= 180000
+#define mm_count_index_search(scan)                                                                \
+	do                                                                                             \
+	{                                                                                              \
+		if ((scan)->instrument)                                                                    \
+			(scan)->instrument->nsearches++;                                                       \
+	} while (0)
+#else
+#define mm_count_index_search(scan) ((void) 0)
+#endif
+
 /*
  * Mark a path as one that must not be taken; include nodes/pathnodes.h before.
  * Before PostgreSQL 18 its cost alone says so.
@@ -148,6 +160,19 @@ mm_reserve_guc_prefix(const char *prefix)
 #define mm_is_owner(relation, role) object_ownercheck(RelationRelationId, (relation), (role))
 #else
 #define mm_is_owner(relation, role) pg_class_ownercheck((relation), (role))
+#endif
+
+/* The right to call a function; include utils/acl.h and catalog/pg_proc.h where it is used. */
+#if PG_VERSION_NUM >= 160000
+#define mm_function_aclcheck(function, role)                                                       \
+	object_aclcheck(ProcedureRelationId, (function), (role), ACL_EXECUTE)
+#else
+#define mm_function_aclcheck(function, role) pg_proc_aclcheck((function), (role), ACL_EXECUTE)
+#endif
+
+/* PostgreSQL 18 lets modules add options and lines to EXPLAIN. */
+#if PG_VERSION_NUM >= 180000
+#define MM_HAS_EXPLAIN_HOOKS
 #endif
 
 /*

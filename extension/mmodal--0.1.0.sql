@@ -552,6 +552,100 @@ COMMENT ON VIEW mmodal_embed_cache IS
 	'embeddings of texts and images that this session keeps for use again (mmodal.embed_cache), with counts of hits and misses';
 GRANT SELECT ON mmodal_embed_cache TO PUBLIC;
 
+-- Backfill of a column.  Its two tables are the extension's own: sessions of any
+-- role write them through the procedure, and read them through the views, each
+-- the rows of tables that it may read.
+
+CREATE TABLE mmodal_embed_error_log (
+	relid oid NOT NULL,
+	attnum smallint NOT NULL,
+	row_hash bigint NOT NULL,
+	row_key jsonb NOT NULL,
+	row_xmin xid NOT NULL,
+	source smallint NOT NULL,
+	model text NOT NULL,
+	role oid NOT NULL,
+	sqlstate text NOT NULL,
+	message text NOT NULL,
+	detail text,
+	failed_at timestamptz NOT NULL,
+	PRIMARY KEY (relid, attnum, row_hash)
+);
+COMMENT ON TABLE mmodal_embed_error_log IS
+	'rows that mmodal_embed_column could not embed; read the view mmodal_embed_errors';
+COMMENT ON CONSTRAINT mmodal_embed_error_log_pkey ON mmodal_embed_error_log IS 'a row, by the hash of its key';
+COMMENT ON INDEX mmodal_embed_error_log_pkey IS 'a row, by the hash of its key';
+
+CREATE VIEW mmodal_embed_errors WITH (security_barrier) AS
+	SELECT l.relid::pg_catalog.regclass AS relation, a.attname AS column_name, s.attname AS source, l.model, l.row_key,
+		l.sqlstate, l.message, l.detail, l.failed_at
+	FROM mmodal_embed_error_log AS l
+		JOIN pg_catalog.pg_attribute AS a ON a.attrelid OPERATOR(pg_catalog.=) l.relid
+			AND a.attnum OPERATOR(pg_catalog.=) l.attnum AND NOT a.attisdropped
+		JOIN pg_catalog.pg_attribute AS s ON s.attrelid OPERATOR(pg_catalog.=) l.relid
+			AND s.attnum OPERATOR(pg_catalog.=) l.source AND NOT s.attisdropped
+	WHERE pg_catalog.has_table_privilege(l.relid, 'SELECT'::pg_catalog.text)
+		AND (NOT pg_catalog.row_security_active(l.relid) OR pg_catalog.pg_has_role(l.role, 'USAGE'::pg_catalog.text));
+COMMENT ON VIEW mmodal_embed_errors IS
+	'rows that mmodal_embed_column could not embed, and why, of tables that the reader may read';
+GRANT SELECT ON mmodal_embed_errors TO PUBLIC;
+
+-- Each batch updates a row, which finds room on its page: the key never changes.
+CREATE TABLE mmodal_embed_run (
+	relid oid,
+	attnum smallint,
+	pid integer,
+	backend_start timestamptz,
+	query_start timestamptz NOT NULL,
+	source name NOT NULL,
+	model text NOT NULL,
+	phase text NOT NULL,
+	rows_total bigint NOT NULL,
+	rows_done bigint NOT NULL,
+	rows_failed bigint NOT NULL,
+	rows_skipped bigint NOT NULL,
+	started timestamptz NOT NULL,
+	updated timestamptz NOT NULL,
+	PRIMARY KEY (relid, attnum, pid, backend_start)
+) WITH (fillfactor = 20);
+COMMENT ON TABLE mmodal_embed_run IS
+	'how far calls of mmodal_embed_column are; read the view mmodal_embed_progress';
+COMMENT ON CONSTRAINT mmodal_embed_run_pkey ON mmodal_embed_run IS 'a column and a session';
+COMMENT ON INDEX mmodal_embed_run_pkey IS 'a column and a session';
+
+-- Where the reader may not see what a session does, its process has to do.
+CREATE VIEW mmodal_embed_progress WITH (security_barrier) AS
+	SELECT r.relid::pg_catalog.regclass AS relation, a.attname AS column_name, r.source, r.model, r.pid,
+		x.running,
+		CASE WHEN x.running OR r.phase OPERATOR(pg_catalog.=) 'finished'::pg_catalog.text THEN r.phase
+			ELSE 'interrupted'::pg_catalog.text END AS phase,
+		r.rows_total, r.rows_done, r.rows_failed, r.rows_skipped,
+		pg_catalog.round(y.rate::pg_catalog."numeric", 1) AS rows_per_second, r.started, r.updated,
+		CASE WHEN x.running AND y.rate OPERATOR(pg_catalog.>) 0::pg_catalog.float8
+			THEN r.updated OPERATOR(pg_catalog.+) (pg_catalog.make_interval(secs => LEAST(
+				GREATEST(r.rows_total OPERATOR(pg_catalog.-) r.rows_done OPERATOR(pg_catalog.-) r.rows_failed
+					OPERATOR(pg_catalog.-) r.rows_skipped, 0::pg_catalog.int8)::pg_catalog.float8
+				OPERATOR(pg_catalog./) y.rate, 1e9::pg_catalog.float8))) END AS eta
+	FROM mmodal_embed_run AS r JOIN pg_catalog.pg_attribute AS a
+		ON a.attrelid OPERATOR(pg_catalog.=) r.relid AND a.attnum OPERATOR(pg_catalog.=) r.attnum AND NOT a.attisdropped,
+		LATERAL (SELECT r.phase OPERATOR(pg_catalog.<>) 'finished'::pg_catalog.text AND EXISTS (
+			SELECT FROM pg_catalog.pg_stat_activity AS s WHERE s.pid OPERATOR(pg_catalog.=) r.pid
+				AND COALESCE(s.backend_start OPERATOR(pg_catalog.=) r.backend_start, true)
+				AND COALESCE(s.query_start OPERATOR(pg_catalog.=) r.query_start, true)
+				AND COALESCE(s.state OPERATOR(pg_catalog.=) ANY ('{active,disabled}'::pg_catalog.text[]), true))) AS x (running),
+		LATERAL (SELECT (r.rows_done OPERATOR(pg_catalog.+) r.rows_failed)::pg_catalog.float8 OPERATOR(pg_catalog./)
+			NULLIF(EXTRACT(epoch FROM r.updated OPERATOR(pg_catalog.-) r.started)::pg_catalog.float8, 0::pg_catalog.float8)) AS y (rate)
+	WHERE pg_catalog.has_table_privilege(r.relid, 'SELECT'::pg_catalog.text);
+COMMENT ON VIEW mmodal_embed_progress IS
+	'how far calls of mmodal_embed_column are, and the last state of those that ended, of tables that the reader may read';
+GRANT SELECT ON mmodal_embed_progress TO PUBLIC;
+
+CREATE PROCEDURE mmodal_embed_column(relation regclass, source text, target text, model text DEFAULT NULL,
+		batch integer DEFAULT 64, on_error text DEFAULT 'log', retry_failed boolean DEFAULT false)
+	AS 'MODULE_PATHNAME' LANGUAGE C;
+COMMENT ON PROCEDURE mmodal_embed_column(regclass, text, text, text, integer, text, boolean) IS
+	'embed the rows of a table whose target is NULL, from the text or picture in source, and commit after each batch';
+
 CREATE FUNCTION mmodal_version() RETURNS text
 	AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION mmodal_version() IS
@@ -611,3 +705,11 @@ CREATE FUNCTION mmodal_recall(index regclass, queries embedding[], k integer) RE
 	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED;
 COMMENT ON FUNCTION mmodal_recall(regclass, embedding[], integer) IS
 	'share of the k nearest rows, by an exact scan of the table, that a faiss_ivf index finds with the settings in force';
+
+CREATE FUNCTION mmodal_last_scan(OUT index regclass, OUT searches bigint, OUT recall double precision,
+		OUT exact boolean, OUT lists integer, OUT lists_probed bigint, OUT candidates bigint,
+		OUT reranked bigint, OUT refined bigint, OUT rounds bigint, OUT rows bigint)
+	RETURNS SETOF record
+	AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 1;
+COMMENT ON FUNCTION mmodal_last_scan() IS
+	'what the last scan of a faiss_ivf index that this session ended did; no row before the first one';

@@ -25,4 +25,5 @@ _PG_init(void)
 {
 	mm_guc_init();
 	ivf_init_options();
+	ivf_init_explain();
 }

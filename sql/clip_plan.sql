@@ -59,7 +59,8 @@ RESET plan_cache_mode;
 SELECT p.oid::regprocedure FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid
 WHERE d.refclassid = 'pg_extension'::regclass AND d.classid = 'pg_proc'::regclass
 	AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'mmodal')
-	AND p.proparallel <> 's' AND p.proname NOT IN ('mmodal_index_check', 'mmodal_index_stats', 'mmodal_calibrate', 'mmodal_recall', 'mmodal_pack_model', 'mmodal_embed_cache_stats') AND p.prorettype <> 'internal'::regtype;
+	AND p.proparallel <> 's' AND p.proname NOT IN ('mmodal_index_check', 'mmodal_index_stats', 'mmodal_calibrate', 'mmodal_recall', 'mmodal_pack_model', 'mmodal_embed_cache_stats', 'mmodal_last_scan')
+	AND p.prokind <> 'p' AND p.prorettype <> 'internal'::regtype;
 SELECT pg_describe_object(d.classid, d.objid, 0) AS without_comment
 FROM pg_depend d
 WHERE d.refclassid = 'pg_extension'::regclass

@@ -68,6 +68,10 @@ typedef enum ClipKind
 /* Raise what an encoder reported; context (may be NULL) becomes a detail. */
 extern void clip_report(int elevel, const mm_error *err, const char *context);
 
+/* SQLSTATE, and facts as a sentence (NULL: none; palloc'd), of what an encoder reported. */
+extern int clip_error_sqlstate(const mm_error *err);
+extern char *clip_error_detail(const mm_error *err, const char *context);
+
 /* Is it the fault of the picture or text, rather than of the model or us? */
 extern bool clip_is_data_error(const mm_error *err);
 
@@ -110,6 +114,7 @@ typedef struct ClipArray
 	int n;
 	ArrayType *source;
 	const ClipTemplate *template; /* what texts are put into; NULL: they stay as they are */
+	mm_error *errors;             /* n, under CLIP_COLLECT: why there is no row */
 } ClipArray;
 
 /* Raises 54000 for more elements than mmodal.max_batch. */
@@ -124,12 +129,13 @@ extern Datum clip_array_like(const ClipArray *src, Datum *values, bool *nulls, O
 typedef enum ClipOnError
 {
 	CLIP_RAISE,
-	CLIP_WARN /* a WARNING, and no row */
+	CLIP_WARN,   /* a WARNING, and no row */
+	CLIP_COLLECT /* what is in errors of the input, and no row */
 } ClipOnError;
 
 /*
  * Encode the non-NULL elements into rows of the model's dims, palloc'd.
- * rows[i] is NULL for a NULL element and, under CLIP_WARN, for one that
+ * rows[i] is NULL for a NULL element and, but under CLIP_RAISE, for one that
  * cannot be encoded.
  */
 extern float **clip_encode(ClipModel *model, ClipKind kind, const ClipArray *input,

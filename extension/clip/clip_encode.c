@@ -69,6 +69,17 @@ keep_row(EncodeState *state, int i)
 	state->rows[state->index[i]] = memcpy(palloc(size), row, size);
 }
 
+/* An element that is to have no row, or an end to it all. */
+static void
+reject(const EncodeState *state, int element, const mm_error *err)
+{
+	if (state->on_error == CLIP_COLLECT)
+		state->input->errors[element] = *err;
+	else
+		clip_report(state->on_error == CLIP_RAISE ? ERROR : WARNING, err,
+					element_context(state, element));
+}
+
 /* The batch failed somewhere: take its inputs one by one, and go on. */
 static void
 encode_one_by_one(EncodeState *state)
@@ -80,9 +91,10 @@ encode_one_by_one(EncodeState *state)
 		CHECK_FOR_INTERRUPTS();
 		if (encode_slices(state, i, 1, NULL, &err) == MM_OK)
 			keep_row(state, i);
+		else if (clip_is_data_error(&err))
+			reject(state, state->index[i], &err);
 		else
-			clip_report(clip_is_data_error(&err) ? WARNING : ERROR, &err,
-						element_context(state, state->index[i]));
+			clip_report(ERROR, &err, element_context(state, state->index[i]));
 	}
 }
 
@@ -100,7 +112,7 @@ flush_batch(EncodeState *state)
 		for (int i = 0; i < state->n; i++)
 			keep_row(state, i);
 	}
-	else if (state->on_error == CLIP_WARN && clip_is_data_error(&err))
+	else if (state->on_error != CLIP_RAISE && clip_is_data_error(&err))
 		encode_one_by_one(state);
 	else
 		clip_report(ERROR, &err, failed < 0 ? NULL : element_context(state, state->index[failed]));
@@ -125,8 +137,7 @@ element_slice(const EncodeState *state, int element, mm_slice *slice)
 
 	if (!clip_try_size(state->kind, state->input->values[element], &err))
 	{
-		clip_report(state->on_error == CLIP_RAISE ? ERROR : WARNING, &err,
-					element_context(state, element));
+		reject(state, element, &err);
 		return false;
 	}
 	value = PG_DETOAST_DATUM_PACKED(state->input->values[element]);
@@ -144,7 +155,7 @@ element_slice(const EncodeState *state, int element, mm_slice *slice)
 	}
 	if (clip_try_text_slice((text *) value, slice, &err))
 		return true;
-	clip_report(WARNING, &err, element_context(state, element));
+	reject(state, element, &err);
 	return false;
 }
 

@@ -64,9 +64,15 @@ clip_is_data_error(const mm_error *err)
 	return status_row(err)->data;
 }
 
+int
+clip_error_sqlstate(const mm_error *err)
+{
+	return status_row(err)->sqlstate;
+}
+
 /* Facts as a sentence: the encoders write them as a log line would have them. */
-static char *
-detail_sentence(const mm_error *err, const char *context)
+char *
+clip_error_detail(const mm_error *err, const char *context)
 {
 	StringInfoData s;
 
@@ -97,7 +103,7 @@ clip_report(int elevel, const mm_error *err, const char *context)
 	if (err->status == MM_ERR_CANCELED)
 		CHECK_FOR_INTERRUPTS();
 
-	detail = detail_sentence(err, context);
+	detail = clip_error_detail(err, context);
 	ereport(elevel, (errcode(row->sqlstate), errmsg("%s", err->message),
 					 detail ? errdetail("%s", detail) : 0, hint ? errhint("%s", hint) : 0));
 }

@@ -160,6 +160,9 @@ extern void ivf_endscan(IndexScanDesc scan);
 /* Register the options of WITH (...); called once, when the library is loaded. */
 extern void ivf_init_options(void);
 
+/* Lines and an option of EXPLAIN, where the server has hooks for them; once, from _PG_init. */
+extern void ivf_init_explain(void);
+
 /* Raise 42809 unless index is one of ours; the caller holds a lock. */
 extern void ivf_check_relation(Relation index);
 

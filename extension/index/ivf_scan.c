@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #include "../guc.h"
+#include "compat.h"
 #include "ivf.h"
 #include "ivf_search.h"
 
@@ -28,7 +29,11 @@ typedef struct IvfScan
 	IvfMemory own;
 	MemoryContextCallback callback; /* at the end of the scan, or of its query */
 	BlockNumber heap_blocks;        /* that the table has at least */
+	IvfScanStats stats;             /* of searches that ended, and rows of all */
 } IvfScan;
+
+/* What the scan that ended last did; valid where an index is named. */
+static IvfScanStats last_scan;
 
 /*
  * The arrays of the scan before, kept by the backend: to have fresh memory from
@@ -110,11 +115,45 @@ ivf_beginscan(Relation index, int nkeys, int norderbys)
 	return scan;
 }
 
+/* Add what a search did. */
+static void
+add_search(IvfScanStats *stats, const IvfSearch *search)
+{
+	stats->index = RelationGetRelid(search->index);
+	stats->searches++;
+	stats->recall = search->options.recall;
+	stats->exact = search->exact;
+	stats->lists = search->nlists;
+	stats->work.lists += search->stats.lists;
+	stats->work.scanned += search->stats.scanned;
+	stats->work.reranked += search->stats.reranked;
+	stats->work.refined += search->stats.refined;
+	stats->work.rounds += search->stats.rounds;
+}
+
+IvfScanStats
+ivf_scan_stats(IndexScanDesc scan)
+{
+	const IvfScan *ivf = (const IvfScan *) scan->opaque;
+	IvfScanStats stats = ivf->stats;
+
+	if (ivf->search)
+		add_search(&stats, ivf->search);
+	return stats;
+}
+
+IvfScanStats
+ivf_last_scan(void)
+{
+	return last_scan;
+}
+
 void
 ivf_rescan(IndexScanDesc scan, ScanKey keys, int nkeys, ScanKey orderbys, int norderbys)
 {
 	IvfScan *ivf = (IvfScan *) scan->opaque;
 
+	ivf->stats = ivf_scan_stats(scan);
 	ivf->search = NULL;
 	MemoryContextReset(ivf->context);
 	if (keys && scan->numberOfKeys > 0)
@@ -135,6 +174,7 @@ begin_search(IndexScanDesc scan)
 						errmsg("faiss_ivf index \"%s\" can only be scanned in order of distance",
 							   RelationGetRelationName(scan->indexRelation))));
 	pgstat_count_index_scan(scan->indexRelation);
+	mm_count_index_search(scan);
 	options = ivf_search_options(scan->indexRelation);
 	ivf->search = ivf_search_begin(scan->indexRelation, key->sk_argument,
 								   (key->sk_flags & SK_ISNULL) != 0, &options, ivf->memory);
@@ -191,6 +231,7 @@ ivf_gettuple(IndexScanDesc scan, ScanDirection direction)
 	MemoryContextSwitchTo(old);
 	if (found)
 		check_tid(scan);
+	ivf->stats.rows += found;
 	if (found && ivf->search->exact)
 		set_lower_bound(scan, distance, has_distance, ivf->search->phase == IVF_NULL_ROWS);
 	return found;
@@ -200,7 +241,10 @@ void
 ivf_endscan(IndexScanDesc scan)
 {
 	IvfScan *ivf = (IvfScan *) scan->opaque;
+	IvfScanStats stats = ivf_scan_stats(scan);
 
+	if (stats.searches > 0)
+		last_scan = stats;
 	MemoryContextDelete(ivf->context);
 	MemoryContextDelete(ivf->own.context);
 	pfree(ivf);

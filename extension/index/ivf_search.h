@@ -66,6 +66,18 @@ typedef struct IvfSearchStats
 	int64 rounds;
 } IvfSearchStats;
 
+/* What a scan did: all of its searches, of which each rescan begins one. */
+typedef struct IvfScanStats
+{
+	Oid index;
+	int64 searches;
+	double recall; /* of the last one, as are exact and lists */
+	bool exact;
+	uint32 lists;
+	IvfSearchStats work;
+	int64 rows; /* given to the executor */
+} IvfScanStats;
+
 /* The arrays of a search, to be used again by the next one: they are large. */
 typedef struct IvfMemory
 {
@@ -192,6 +204,10 @@ extern void ivf_search_all(IvfSearch *search, int k);
 
 /* Options as the settings and the index's calibration tell. */
 extern IvfSearchOptions ivf_search_options(Relation index);
+
+/* What a scan has done so far, and what the one did that this backend ended last. */
+extern IvfScanStats ivf_scan_stats(IndexScanDesc scan);
+extern IvfScanStats ivf_last_scan(void);
 
 /* ivf_probe.c */
 extern void ivf_probe_begin(IvfSearch *search);

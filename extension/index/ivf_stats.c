@@ -1,6 +1,7 @@
 /*
  * ivf_stats.c
- *		mmodal_index_stats: what an index is and how it is doing.
+ *		mmodal_index_stats: what an index is and how it is doing; mmodal_last_scan:
+ *		what a scan did.
  */
 #include "postgres.h"
 
@@ -12,8 +13,10 @@
 
 #include "ivf.h"
 #include "ivf_admin.h"
+#include "ivf_search.h"
 
 PG_FUNCTION_INFO_V1(mmodal_index_stats);
+PG_FUNCTION_INFO_V1(mmodal_last_scan);
 
 /* Counts that only a look at all pages gives. */
 typedef struct PageCounts
@@ -151,4 +154,34 @@ mmodal_index_stats(PG_FUNCTION_ARGS)
 	values[n++] = BoolGetDatum(ivf_training_is_stale(meta, (double) counts.rows));
 	ivf_admin_close(&admin);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}
+
+/*
+ * One row of what the scan did that this backend ended last, or none.
+ */
+Datum
+mmodal_last_scan(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	IvfScanStats stats = ivf_last_scan();
+	Datum values[11];
+	bool nulls[11] = {0};
+	int n = 0;
+
+	InitMaterializedSRF(fcinfo, 0);
+	if (stats.searches == 0)
+		return (Datum) 0;
+	values[n++] = ObjectIdGetDatum(stats.index);
+	values[n++] = Int64GetDatum(stats.searches);
+	values[n++] = Float8GetDatum(stats.recall);
+	values[n++] = BoolGetDatum(stats.exact);
+	values[n++] = Int32GetDatum((int32) stats.lists);
+	values[n++] = Int64GetDatum(stats.work.lists);
+	values[n++] = Int64GetDatum(stats.work.scanned);
+	values[n++] = Int64GetDatum(stats.work.reranked);
+	values[n++] = Int64GetDatum(stats.work.refined);
+	values[n++] = Int64GetDatum(stats.work.rounds);
+	values[n++] = Int64GetDatum(stats.rows);
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	return (Datum) 0;
 }

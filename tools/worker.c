@@ -288,8 +288,6 @@ put_copy_row(buffer *b, const target *t, const item *it)
 {
 	buffer paths = {0};
 
-	buffer paths = {0};
-
 	put_int16(b, 3 + t->has_caption + t->has_metadata);
 	put_value(b, it->hash, HASH_SIZE);
 	put_array(&paths, TEXT_OID, it->npaths);

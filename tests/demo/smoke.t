@@ -59,6 +59,10 @@ SKIP: {
 
 my $rows = qx(demo/psql -XAtc "SELECT count(*), count(e) FROM picture");
 like($rows, qr/^(\d{3})\|\1$/, 'demo/psql reaches the database');
+my $loaded = qx(demo/load --table mine tests/data);
+is($?, 0, 'demo/load loads a folder') or diag($loaded);
+$rows = qx(demo/psql -XAtqc "SELECT count(e) > 5 FROM mine");
+is($rows, "t\n", 'into a table of its own');
 my $run = qx(scripts/pg rundir);
 chomp $run;
 ok(!-e "$run/$name/data/postmaster.pid", 'no server is left running');

@@ -62,7 +62,7 @@ load_single()
 	on "$first" <demo/scale/single.sql
 	demo/stamps copy | on "$first" -c "COPY picture (name, topic, caption, photo) FROM STDIN"
 	demo/embed "$sessions" scripts/pg psql "$first" -X
-	on "$first" <demo/scale/single_fill.sql
+	on "$first" -v queries="${SCALE_QUERIES:-100}" <demo/scale/single_fill.sql
 	on "$first" <demo/scale/answers.sql
 	on "$first" -At -c "SELECT count(*) || ' rows of 384 dimensions, half; ' ||
 		(SELECT count(*) FROM query) || ' queries' FROM single"

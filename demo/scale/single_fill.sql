@@ -4,9 +4,9 @@ FROM picture AS a JOIN picture AS b ON a.id < b.id;
 CREATE INDEX single_e_idx ON single USING faiss_ivf (e);
 VACUUM ANALYZE single;
 
--- A hundred sentences and a hundred photographs.
+-- Sentences and photographs, as many of each.
 INSERT INTO query (kind, e)
 SELECT 'text', clip_embed(caption)
-FROM (SELECT DISTINCT caption FROM picture ORDER BY caption LIMIT 100) AS c;
+FROM (SELECT DISTINCT caption FROM picture ORDER BY caption LIMIT :queries) AS c;
 INSERT INTO query (kind, e)
-SELECT 'picture', e FROM (SELECT e FROM picture ORDER BY name LIMIT 100) AS p;
+SELECT 'picture', e FROM (SELECT e FROM picture ORDER BY name LIMIT :queries) AS p;

@@ -39,7 +39,8 @@ FAISS_TEST = build/unit/test_kmeans
 MODELS_DIR ?= models
 
 # For make installcheck, against an installed server that is running.
-REGRESS = --schedule=$(CURDIR)/tests/schedule
+SCHEDULE ?= $(CURDIR)/tests/schedule
+REGRESS = --schedule=$(SCHEDULE)
 REGRESS_OPTS = --load-extension=mmodal
 export PG_ABS_SRCDIR = $(CURDIR)
 
@@ -61,7 +62,7 @@ include $(PGXS)
 override CFLAGS := $(filter-out $(shell LC_ALL=C $(CC) $(filter -W%,$(CFLAGS)) -x c -fsyntax-only /dev/null 2>&1 | \
 	sed -n "s/.*unrecognized command-line option '\([^']*\)'.*/\1/p"),$(CFLAGS))
 else
-all install installcheck:
+all install uninstall installcheck:
 	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
 endif
 
@@ -72,10 +73,12 @@ $(OBJS) extension/compute_main.o $(FAISS_OBJS): mmodal.control \
 
 .PHONY: FORCE
 $(ENCODERS): FORCE
-	@$(MAKE) --no-print-directory -C encoders lib
+	@$(MAKE) --no-print-directory -C encoders lib CFLAGS='$(PLAIN_CFLAGS)'
 
-# The room of FAISS knows nothing of PostgreSQL, and is not built with its flags.
-FAISS_CFLAGS = -O2 -g -Wall -Wextra -fPIC -fopenmp -fvisibility=hidden -I$(CURDIR)/extension
+# The room of FAISS knows nothing of PostgreSQL, and is not built with its flags;
+# nor are the encoders.
+PLAIN_CFLAGS ?= -O2 -g
+FAISS_CFLAGS = $(PLAIN_CFLAGS) -Wall -Wextra -fPIC -fopenmp -fvisibility=hidden -I$(CURDIR)/extension
 extension/faiss/kmeans.o: extension/faiss/kmeans.c
 	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
 extension/faiss/provider.o: extension/faiss/provider.cpp
@@ -113,6 +116,18 @@ install-compute: mmodal_compute.so
 	$(INSTALL_SHLIB) mmodal_compute.so '$(DESTDIR)$(pkglibdir)/mmodal_compute.so'
 install-models:
 	scripts/install-models '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
+
+uninstall: uninstall-compute uninstall-models
+.PHONY: uninstall-compute uninstall-models
+uninstall-compute:
+	rm -f '$(DESTDIR)$(pkglibdir)/mmodal_compute.so'
+uninstall-models:
+	scripts/install-models --remove '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
+
+# What is committed, for PGXN.
+.PHONY: dist
+dist:
+	git archive --format=zip --prefix=mmodal-$(EXTVERSION)/ -o mmodal-$(EXTVERSION).zip HEAD
 
 clean: clean-build
 .PHONY: clean-build

@@ -222,6 +222,12 @@ stress:
 	@scripts/stress --seconds $(STRESS_SECONDS)
 	@MMODAL_TEST_LONG=1 scripts/test tap=03 tap=05
 
+# The Debian package of what is committed, in build/package.
+.PHONY: package
+package:
+	@scripts/setup build package
+	@scripts/package
+
 lint:
 	@scripts/lint
 

@@ -39,7 +39,8 @@ FAISS_TEST = build/unit/test_kmeans
 MODELS_DIR ?= models
 
 # For make installcheck, against an installed server that is running.
-REGRESS = --schedule=$(CURDIR)/tests/schedule
+SCHEDULE ?= $(CURDIR)/tests/schedule
+REGRESS = --schedule=$(SCHEDULE)
 REGRESS_OPTS = --load-extension=mmodal
 export PG_ABS_SRCDIR = $(CURDIR)
 
@@ -61,7 +62,7 @@ include $(PGXS)
 override CFLAGS := $(filter-out $(shell LC_ALL=C $(CC) $(filter -W%,$(CFLAGS)) -x c -fsyntax-only /dev/null 2>&1 | \
 	sed -n "s/.*unrecognized command-line option '\([^']*\)'.*/\1/p"),$(CFLAGS))
 else
-all install installcheck tools:
+all install uninstall installcheck tools:
 	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
 endif
 
@@ -72,10 +73,12 @@ $(OBJS) extension/compute_main.o $(FAISS_OBJS): mmodal.control \
 
 .PHONY: FORCE
 $(ENCODERS): FORCE
-	@$(MAKE) --no-print-directory -C encoders lib
+	@$(MAKE) --no-print-directory -C encoders lib CFLAGS='$(PLAIN_CFLAGS)'
 
-# The room of FAISS knows nothing of PostgreSQL, and is not built with its flags.
-FAISS_CFLAGS = -O2 -g -Wall -Wextra -fPIC -fopenmp -fvisibility=hidden -I$(CURDIR)/extension
+# The room of FAISS knows nothing of PostgreSQL, and is not built with its flags;
+# nor are the encoders.
+PLAIN_CFLAGS ?= -O2 -g
+FAISS_CFLAGS = $(PLAIN_CFLAGS) -Wall -Wextra -fPIC -fopenmp -fvisibility=hidden -I$(CURDIR)/extension
 extension/faiss/kmeans.o: extension/faiss/kmeans.c
 	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
 extension/faiss/provider.o: extension/faiss/provider.cpp
@@ -122,6 +125,18 @@ install-tools: tools
 	$(INSTALL_DATA) tools/mmodal-load.1 '$(DESTDIR)$(mandir)/man1/mmodal-load.1'
 install-models:
 	scripts/install-models '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
+
+uninstall: uninstall-compute uninstall-models
+.PHONY: uninstall-compute uninstall-models
+uninstall-compute:
+	rm -f '$(DESTDIR)$(pkglibdir)/mmodal_compute.so'
+uninstall-models:
+	scripts/install-models --remove '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
+
+# What is committed, for PGXN.
+.PHONY: dist
+dist:
+	git archive --format=zip --prefix=mmodal-$(EXTVERSION)/ -o mmodal-$(EXTVERSION).zip HEAD
 
 clean: clean-build
 .PHONY: clean-build
@@ -220,6 +235,12 @@ stress:
 	@scripts/stage
 	@scripts/stress --seconds $(STRESS_SECONDS)
 	@MMODAL_TEST_LONG=1 scripts/test tap=03 tap=05
+
+# The Debian package of what is committed, in build/package.
+.PHONY: package
+package:
+	@scripts/setup build package
+	@scripts/package
 
 lint:
 	@scripts/lint

@@ -126,10 +126,12 @@ install-tools: tools
 install-models:
 	scripts/install-models '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
 
-uninstall: uninstall-compute uninstall-models
-.PHONY: uninstall-compute uninstall-models
+uninstall: uninstall-compute uninstall-models uninstall-tools
+.PHONY: uninstall-compute uninstall-models uninstall-tools
 uninstall-compute:
 	rm -f '$(DESTDIR)$(pkglibdir)/mmodal_compute.so'
+uninstall-tools:
+	rm -f '$(DESTDIR)$(bindir)/mmodal-load' '$(DESTDIR)$(mandir)/man1/mmodal-load.1'
 uninstall-models:
 	scripts/install-models --remove '$(MODELS_DIR)' '$(DESTDIR)$(datadir)/mmodal/models'
 

@@ -114,7 +114,8 @@ def packages_of(library):
 bookworm = os.path.exists("/etc/os-release") and "VERSION_CODENAME=bookworm" in read("/etc/os-release")
 if bookworm and shutil.which("ldd") and os.path.exists("mmodal_compute.so"):
     base = {"libc6", "libgcc-s1"}
-    needed = {name: owners for library in ("mmodal.so", "mmodal_compute.so") for name, owners in packages_of(library)}
+    needed = {name: owners for library in ("mmodal.so", "mmodal_compute.so", "build/tools/mmodal-load")
+              for name, owners in packages_of(library)}
     same([name for name, owners in needed.items() if owners and not owners & (base | set(lists[1]))], [],
          "the second has every library that ours are linked with")
     same([p for p in lists[1] if not any(p in owners for owners in needed.values())], [], "and no other")

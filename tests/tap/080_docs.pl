@@ -99,7 +99,7 @@ sub snippets
 		}
 		elsif (/^\s*```sql$/) { ($end, $line, $sql) = ('```', $number, '') }
 		elsif (/^<!-- sql$/) { ($end, $line, $sql) = ('-->', $number, '') }
-		elsif (/^<!-- not run: (.*) -->$/) { $skip = $1 }
+		elsif (/^\s*<!-- not run: (.*) -->$/) { $skip = $1 }
 		# nothing passes by as a plain block
 		elsif (/^(?: {4,}|\t)(?:SELECT|CREATE|ALTER|SET|UPDATE|INSERT|CALL|DELETE|EXPLAIN|REINDEX|VACUUM|DROP|GRANT|REVOKE) /)
 		{

@@ -10,6 +10,7 @@ the type's range.  Its packages are in build/clients (scripts/client-packages).
 import os
 import struct
 import sys
+import traceback
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..", "scripts")]
@@ -23,6 +24,14 @@ from pgvector.psycopg.halfvec import register_halfvec_info  # noqa: E402
 from psycopg.types import TypeInfo  # noqa: E402
 
 server = Server("clients")
+
+
+def died(*what):
+    ok(False, "goes to its end", "".join(traceback.format_exception(*what)))
+    server.drop()
+
+
+sys.excepthook = died
 server.drop()
 server.start()
 os.environ.update({k: v for k, v in server.variables().items() if k.startswith("PG")})

@@ -76,7 +76,7 @@ $(ENCODERS): FORCE
 	@$(MAKE) --no-print-directory -C encoders lib CFLAGS='$(PLAIN_CFLAGS)'
 
 # The room of FAISS knows nothing of PostgreSQL, and is not built with its flags;
-# nor are the encoders.
+# nor are the encoders and the tools.
 PLAIN_CFLAGS ?= -O2 -g
 FAISS_CFLAGS = $(PLAIN_CFLAGS) -Wall -Wextra -fPIC -fopenmp -fvisibility=hidden -I$(CURDIR)/extension
 extension/faiss/kmeans.o: extension/faiss/kmeans.c
@@ -87,7 +87,7 @@ extension/faiss/provider.o: extension/faiss/provider.cpp
 # The client, which is not built with the server's flags.
 .PHONY: tools
 tools:
-	@$(MAKE) --no-print-directory -C tools PG_CONFIG='$(PG_CONFIG)'
+	@$(MAKE) --no-print-directory -C tools PG_CONFIG='$(PG_CONFIG)' CFLAGS='$(PLAIN_CFLAGS)'
 
 mmodal_compute.so: extension/compute_main.o $(FAISS_OBJS) $(ENCODERS)
 	$(CC) $(CFLAGS) -shared -o $@ extension/compute_main.o $(FAISS_OBJS) $(ENCODERS) $(LDFLAGS) \

@@ -13,32 +13,58 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool
-too_large(size_t max, problem *why)
+void
+set_size_problem(problem *why, size_t max)
 {
 	set_problem(why, "54000", "file is larger than the %zu bytes that are allowed", max);
-	return false;
 }
 
-static bool
-read_open_file(int fd, size_t max, uint8_t **data, size_t *size, problem *why)
+/* A descriptor, and what fstat() says; -1: *why says why not. */
+static int
+open_regular(const char *path, struct stat *st, problem *why)
+{
+	/* a FIFO would wait for a writer */
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+
+	if (fd < 0)
+	{
+		set_errno_problem(why, "cannot open");
+		return -1;
+	}
+	if (fstat(fd, st) == 0 && S_ISREG(st->st_mode))
+		return fd;
+	set_problem(why, "58030", "not a regular file");
+	close(fd);
+	return -1;
+}
+
+FILE *
+open_file(const char *path, problem *why)
 {
 	struct stat st;
+	int fd = open_regular(path, &st, why);
+	FILE *file = fd >= 0 ? fdopen(fd, "r") : NULL;
+
+	if (fd >= 0 && file == NULL)
+	{
+		set_errno_problem(why, "cannot open");
+		close(fd);
+	}
+	return file;
+}
+
+/* had: its size when it was opened. */
+static bool
+read_open_file(int fd, off_t had, size_t max, uint8_t **data, size_t *size, problem *why)
+{
 	size_t room, n = 0;
 
-	if (fstat(fd, &st) != 0)
+	if ((uint64_t) had > max)
 	{
-		set_errno_problem(why, "cannot look at it");
+		set_size_problem(why, max);
 		return false;
 	}
-	if (!S_ISREG(st.st_mode))
-	{
-		set_problem(why, "58030", "not a regular file");
-		return false;
-	}
-	if ((uint64_t) st.st_size > max)
-		return too_large(max, why);
-	room = (size_t) st.st_size + 1;
+	room = (size_t) had + 1;
 	*data = xmalloc(room + 1);
 	for (;;)
 	{
@@ -54,7 +80,10 @@ read_open_file(int fd, size_t max, uint8_t **data, size_t *size, problem *why)
 		}
 		n += (size_t) got;
 		if (n > max)
-			return too_large(max, why);
+		{
+			set_size_problem(why, max);
+			return false;
+		}
 		if (got == 0)
 			break;
 		if (n == room)
@@ -71,18 +100,15 @@ read_open_file(int fd, size_t max, uint8_t **data, size_t *size, problem *why)
 bool
 read_file(const char *path, size_t max, uint8_t **data, size_t *size, problem *why)
 {
-	/* a FIFO would wait for a writer */
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	struct stat st;
+	int fd = open_regular(path, &st, why);
 	bool good;
 
 	*data = NULL;
 	*size = 0;
 	if (fd < 0)
-	{
-		set_errno_problem(why, "cannot open");
 		return false;
-	}
-	good = read_open_file(fd, max, data, size, why);
+	good = read_open_file(fd, st.st_size, max, data, size, why);
 	close(fd);
 	if (!good)
 	{

@@ -62,6 +62,18 @@ hash_bytes(const void *data, size_t size, uint8_t hash[HASH_SIZE])
 	}
 }
 
+bool
+item_hash_picture(item *it, problem *why)
+{
+	if (it->size == 0)
+	{
+		set_problem(why, "22P03", "file is empty");
+		return false;
+	}
+	hash_bytes(it->data, it->size, it->hash);
+	return true;
+}
+
 /* Length of the character at s, or 0 where there is none of UTF-8. */
 static size_t
 character_length(const char *s, size_t size)

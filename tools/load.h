@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #define HASH_SIZE 32
 
@@ -84,6 +85,8 @@ extern item *item_new(item_kind kind, const char *path);
 extern void item_free(item *it);
 extern void item_add_path(item *it, const char *text);
 extern void hash_bytes(const void *data, size_t size, uint8_t hash[HASH_SIZE]);
+/* Give a picture whose bytes are there its hash.  False: it has none; *why says so. */
+extern bool item_hash_picture(item *it, problem *why);
 
 /* Valid UTF-8 without a NUL. */
 extern bool text_is_valid(const char *s, size_t size);
@@ -105,6 +108,12 @@ extern void sink_reject(sink *s, const char *path, const problem *why);
 extern void sink_container_done(sink *s, const char *path);
 
 /* file.c */
+
+/* Open a regular file, never waiting for one that is none.  NULL: *why says why not. */
+extern FILE *open_file(const char *path, problem *why);
+
+/* That a file has more than max bytes. */
+extern void set_size_problem(problem *why, size_t max);
 
 /*
  * Read a regular file whole.  False: *why says why not.  A NUL follows the data,

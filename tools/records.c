@@ -13,13 +13,9 @@
 #include <cjson/cJSON.h>
 #include <csv.h>
 #include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct row
 {
@@ -219,21 +215,11 @@ records *
 records_open(const char *path, problem *why)
 {
 	records *r = xmalloc(sizeof(records));
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
 	bool good;
 
 	r->path_column = r->caption_column = r->hash_column = -1;
-	if (fd < 0)
+	if ((r->file = open_file(path, why)) == NULL)
 	{
-		set_errno_problem(why, "cannot open");
-		free(r);
-		return NULL;
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (r->file = fdopen(fd, "r")) == NULL)
-	{
-		set_problem(why, "58030", "not a regular file");
-		close(fd);
 		free(r);
 		return NULL;
 	}

@@ -28,23 +28,14 @@ read_listed(const char *manifest, record *rec, sink *s)
 {
 	char *path = resolve(manifest, rec->path);
 	char *line = format_string("%s:%ld", manifest, rec->line);
-	item *it = NULL;
-	problem why;
+	item *it;
 
 	if (s->wants(s, path, s->was_rejected(s, line) ? line : manifest))
 	{
 		it = item_new(ITEM_PICTURE, path);
-		if (!read_file(path, s->max_picture, &it->data, &it->size, &why))
+		if (!read_file(path, s->max_picture, &it->data, &it->size, &it->why) ||
+			!item_hash_picture(it, &it->why))
 			it->kind = ITEM_REJECT;
-		else if (it->size == 0)
-		{
-			set_problem(&why, "22P03", "file is empty");
-			it->kind = ITEM_REJECT;
-		}
-		if (it->kind == ITEM_REJECT)
-			it->why = why;
-		else
-			hash_bytes(it->data, it->size, it->hash);
 		it->caption = rec->caption;
 		it->metadata = rec->metadata;
 		rec->caption = rec->metadata = NULL;

@@ -100,7 +100,7 @@ read_member(shard *sh, struct archive_entry *entry, size_t max, uint8_t **data, 
 	if (got < 0)
 		set_problem(why, "XX001", "damaged archive: %s", archive_error_string(sh->archive));
 	else if (n > max)
-		set_problem(why, "54000", "file is larger than the %zu bytes that are allowed", max);
+		set_size_problem(why, max);
 	if (got < 0 || n > max)
 	{
 		free(*data);
@@ -123,15 +123,9 @@ read_tar_picture(shard *sh, struct archive_entry *entry, const char *name)
 	if (sh->s->wants(sh->s, path, sh->path))
 	{
 		it = item_new(ITEM_PICTURE, path);
-		if (!read_member(sh, entry, sh->s->max_picture, &it->data, &it->size, &it->why))
+		if (!read_member(sh, entry, sh->s->max_picture, &it->data, &it->size, &it->why) ||
+			!item_hash_picture(it, &it->why))
 			it->kind = ITEM_REJECT;
-		else if (it->size == 0)
-		{
-			it->kind = ITEM_REJECT;
-			set_problem(&it->why, "22P03", "file is empty");
-		}
-		else
-			hash_bytes(it->data, it->size, it->hash);
 		sh->group.pictures[sh->group.n++] = it;
 	}
 	free(path);

@@ -38,24 +38,18 @@ read_sidecar(item *it, const char *path, const char *end, problem *why)
 
 /* Read a picture that is wanted.  NULL: *why says why not. */
 static item *
-read_picture(const char *path, bool sidecars, size_t max, problem *why)
+read_picture(const char *path, size_t max, problem *why)
 {
 	item *it = item_new(ITEM_PICTURE, path);
-	bool good = read_file(path, max, &it->data, &it->size, why);
+	bool good = read_file(path, max, &it->data, &it->size, why) && item_hash_picture(it, why);
 
-	if (good && it->size == 0)
-	{
-		set_problem(why, "22P03", "file is empty");
-		good = false;
-	}
-	if (good && sidecars && name_is_picture(path))
+	if (good && name_is_picture(path))
 		good = read_sidecar(it, path, ".txt", why) && read_sidecar(it, path, ".json", why);
 	if (!good)
 	{
 		item_free(it);
 		return NULL;
 	}
-	hash_bytes(it->data, it->size, it->hash);
 	return it;
 }
 
@@ -67,7 +61,7 @@ picture_read(const char *path, const char *container, sink *s)
 
 	if (!s->wants(s, path, container))
 		return;
-	it = read_picture(path, true, s->max_picture, &why);
+	it = read_picture(path, s->max_picture, &why);
 	if (it != NULL)
 		s->emit(s, it);
 	else

@@ -12,7 +12,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,22 +63,9 @@ read_header(FILE *file, npy_array *array, problem *why)
 static FILE *
 open_vectors(const char *path, npy_array *array, problem *why)
 {
-	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
-	struct stat st;
-	FILE *file;
+	FILE *file = open_file(path, why);
 
-	if (fd < 0)
-	{
-		set_errno_problem(why, "cannot open");
-		return NULL;
-	}
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || (file = fdopen(fd, "r")) == NULL)
-	{
-		set_problem(why, "58030", "not a regular file");
-		close(fd);
-		return NULL;
-	}
-	if (!read_header(file, array, why))
+	if (file != NULL && !read_header(file, array, why))
 	{
 		fclose(file);
 		return NULL;

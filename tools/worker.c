@@ -140,15 +140,27 @@ add_param(params *p, Oid type)
 	return &p->values[p->n++];
 }
 
-/* $1 to $4 of statements.h */
+/* $1 of statements.h */
+static params
+hash_params(const job *j, const selection *s)
+{
+	params p = {.n = 0};
+	buffer *hashes = add_param(&p, BYTEA_ARRAY_OID);
+
+	put_array(hashes, BYTEA_OID, s->n);
+	for (int i = 0; i < s->n; i++)
+		put_value(hashes, j->batch->items[s->at[i]]->hash, HASH_SIZE);
+	return p;
+}
+
+/* and $2 to $4 */
 static params
 common_params(const job *j, const selection *s)
 {
-	params p = {.n = 0};
-	buffer *hashes = add_param(&p, BYTEA_ARRAY_OID), *paths = add_param(&p, TEXT_ARRAY_OID);
-	buffer *captions = add_param(&p, TEXT_ARRAY_OID), *metadata = add_param(&p, TEXT_ARRAY_OID);
+	params p = hash_params(j, s);
+	buffer *paths = add_param(&p, TEXT_ARRAY_OID), *captions = add_param(&p, TEXT_ARRAY_OID);
+	buffer *metadata = add_param(&p, TEXT_ARRAY_OID);
 
-	put_array(hashes, BYTEA_OID, s->n);
 	put_array(paths, TEXT_OID, s->n);
 	put_array(captions, TEXT_OID, s->n);
 	put_array(metadata, TEXT_OID, s->n);
@@ -157,7 +169,6 @@ common_params(const job *j, const selection *s)
 		const item *it = j->batch->items[s->at[i]];
 		char *literal = array_literal(it->paths, it->npaths);
 
-		put_value(hashes, it->hash, HASH_SIZE);
 		put_text(paths, literal);
 		put_text(captions, it->caption);
 		put_text(metadata, it->metadata);
@@ -209,10 +220,7 @@ find_known(job *j, item_kind kind)
 
 	if (s.n == 0)
 		return OUTCOME_DONE;
-	p = common_params(j, &s);
-	for (int i = 1; i < p.n; i++)
-		buffer_free(&p.values[i]);
-	p.n = 1;
+	p = hash_params(j, &s);
 	o = execute(j->w, j->sql->known, &p, &result, &why);
 	params_free(&p);
 	if (o != OUTCOME_DONE)

@@ -33,7 +33,6 @@ typedef struct BackfillTarget
 	char *source_sql;
 	char *column_sql;
 	char *key_sql; /* jsonb: primary key, or place, of the row t */
-	bool has_primary_key;
 } BackfillTarget;
 
 /* A row whose embedding is missing. */
@@ -107,6 +106,15 @@ extern void backfill_open(Backfill *b);
 extern BlockNumber backfill_blocks(const Backfill *b);
 
 /*---- backfill_find.c ----*/
+
+/* A column, from 1, of a row that SPI_tuptable has; raises where it is null. */
+extern Datum backfill_value(uint64 row, int column);
+
+/*
+ * Have the planner go to rows by their places, not through the whole table to
+ * find them, until AtEOXact_GUC(true, level) for the level that this returns.
+ */
+extern int backfill_force_tid_scans(void);
 
 /* Rows to do in blocks from .. to - 1, of every partition; palloc'd. */
 extern BackfillPlace *backfill_find(Backfill *b, BlockNumber from, BlockNumber to, int *n);

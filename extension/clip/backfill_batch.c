@@ -69,17 +69,6 @@ add_row_context(void *arg)
 				   current->b->target.table);
 }
 
-/* What a WHERE that names places goes through without a look at the whole table. */
-static int
-force_tid_scans(void)
-{
-	int guc_level = NewGUCNestLevel();
-
-	set_config_option("enable_tidscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-					  false);
-	return guc_level;
-}
-
 static Datum
 tid_array(const BackfillPlace *places, int n)
 {
@@ -99,7 +88,7 @@ lock_rows(Backfill *b, const BackfillPlace *places, int n, bool wait, int *found
 	Oid types[2] = {TIDARRAYOID, OIDOID};
 	Datum values[2] = {tid_array(places, n), ObjectIdGetDatum(places[0].table)};
 	BackfillRow *rows;
-	int guc_level = force_tid_scans();
+	int guc_level = backfill_force_tid_scans();
 
 	backfill_execute(psprintf("SELECT t.tableoid, t.ctid, t.xmin, %s, %s FROM %s AS t "
 							  "WHERE t.ctid OPERATOR(pg_catalog.=) ANY ($1) "
@@ -113,23 +102,12 @@ lock_rows(Backfill *b, const BackfillPlace *places, int n, bool wait, int *found
 	rows = palloc(sizeof(BackfillRow) * Max(*found, 1));
 	for (int i = 0; i < *found; i++)
 	{
-		Datum row[5];
-
-		for (int column = 0; column < 5; column++)
-		{
-			bool isnull;
-
-			row[column] =
-				SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1, &isnull);
-			if (isnull)
-				elog(ERROR, "column %d of a row to embed is null", column + 1);
-		}
-		rows[i].place.table = DatumGetObjectId(row[0]);
-		rows[i].place.tid = *(ItemPointer) DatumGetPointer(row[1]);
-		rows[i].xmin = DatumGetTransactionId(row[2]);
+		rows[i].place.table = DatumGetObjectId(backfill_value(i, 1));
+		rows[i].place.tid = *(ItemPointer) DatumGetPointer(backfill_value(i, 2));
+		rows[i].xmin = DatumGetTransactionId(backfill_value(i, 3));
 		/* outlives a subtransaction that fails */
-		rows[i].key = datumCopy(row[3], false, -1);
-		rows[i].source = row[4];
+		rows[i].key = datumCopy(backfill_value(i, 4), false, -1);
+		rows[i].source = backfill_value(i, 5);
 	}
 	return rows;
 }
@@ -226,7 +204,7 @@ write_rows(Backfill *b, CurrentRow *current, float **embeddings, const mm_error 
 {
 	const BackfillRow *rows = current->row;
 	int dims = clip_model_info(clip_model_get(b->model))->dims;
-	int guc_level = force_tid_scans();
+	int guc_level = backfill_force_tid_scans();
 
 	current->update = prepare_update(b);
 	for (int i = 0; i < n; i++)

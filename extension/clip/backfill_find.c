@@ -30,8 +30,18 @@ backfill_execute(const char *sql, int n, Oid *types, Datum *values, const char *
 		elog(ERROR, "SPI_execute_with_args failed: %s", SPI_result_code_string(result));
 }
 
-static Datum
-column_of(uint64 row, int column)
+int
+backfill_force_tid_scans(void)
+{
+	int guc_level = NewGUCNestLevel();
+
+	set_config_option("enable_tidscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+					  false);
+	return guc_level;
+}
+
+Datum
+backfill_value(uint64 row, int column)
 {
 	bool isnull;
 	Datum value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isnull);
@@ -51,8 +61,8 @@ drop_known(Backfill *b, BackfillPlace *places, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		rows[i].xmin = DatumGetTransactionId(column_of(i, 3));
-		rows[i].key = column_of(i, 4);
+		rows[i].xmin = DatumGetTransactionId(backfill_value(i, 3));
+		rows[i].key = backfill_value(i, 4);
 	}
 	backfill_log_match(b, rows, known, n);
 	for (int i = 0; i < n; i++)
@@ -76,7 +86,7 @@ backfill_find(Backfill *b, BlockNumber from, BlockNumber to, int *n)
 	Oid types[2] = {TIDOID, TIDOID};
 	ItemPointerData bounds[2];
 	Datum values[2] = {PointerGetDatum(&bounds[0]), PointerGetDatum(&bounds[1])};
-	int guc_level = NewGUCNestLevel();
+	int guc_level = backfill_force_tid_scans();
 	SPITupleTable *table;
 	BackfillPlace *places;
 	char *sql;
@@ -88,9 +98,6 @@ backfill_find(Backfill *b, BlockNumber from, BlockNumber to, int *n)
 				   "AND t.%s IS NULL AND %s IS NOT NULL",
 				   look_up ? ", t.xmin, " : "", look_up ? t->key_sql : "", t->table, t->column_sql,
 				   t->source_sql);
-	/* else each range would read the whole table */
-	set_config_option("enable_tidscan", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
-					  false);
 	backfill_execute(sql, 2, types, values, NULL);
 	AtEOXact_GUC(true, guc_level);
 
@@ -99,8 +106,8 @@ backfill_find(Backfill *b, BlockNumber from, BlockNumber to, int *n)
 	places = palloc(sizeof(BackfillPlace) * Max(*n, 1));
 	for (int i = 0; i < *n; i++)
 	{
-		places[i].table = DatumGetObjectId(column_of(i, 1));
-		places[i].tid = *(ItemPointer) DatumGetPointer(column_of(i, 2));
+		places[i].table = DatumGetObjectId(backfill_value(i, 1));
+		places[i].tid = *(ItemPointer) DatumGetPointer(backfill_value(i, 2));
 	}
 	if (look_up && *n > 0)
 		*n = drop_known(b, places, *n);

@@ -166,7 +166,7 @@ require_model(const Backfill *b, const char *name, int32 typmod)
 
 /* jsonb of the row t's primary key, or else of its place. */
 static char *
-key_expression(Relation rel, bool *has_primary_key)
+key_expression(Relation rel)
 {
 	StringInfoData s;
 	Oid index;
@@ -177,7 +177,6 @@ key_expression(Relation rel, bool *has_primary_key)
 	appendStringInfoString(&s, "pg_catalog.jsonb_build_object(");
 	list_free(RelationGetIndexList(rel));
 	index = rel->rd_pkindex;
-	*has_primary_key = OidIsValid(index);
 	if (!OidIsValid(index))
 	{
 		if (rel->rd_rel->relhassubclass)
@@ -232,7 +231,7 @@ check_target(Backfill *b)
 										  RelationGetRelationName(rel));
 	t->source_sql = psprintf("t.%s", quote_identifier(source));
 	t->column_sql = pstrdup(quote_identifier(column));
-	t->key_sql = key_expression(rel, &t->has_primary_key);
+	t->key_sql = key_expression(rel);
 	table_close(rel, NoLock);
 }
 

@@ -16,9 +16,11 @@ class Database:
     def __init__(self, psql):
         self.psql = psql
         self.photos = {}
+        self.captions = {}
         self.names = {}
-        for row in self.rows("SELECT id, name, encode(photo, 'base64') AS photo FROM picture ORDER BY id DESC"):
+        for row in self.rows("SELECT id, name, caption, encode(photo, 'base64') AS photo FROM picture ORDER BY id DESC"):
             self.photos[row["id"]] = row["photo"]
+            self.captions[row["id"]] = row["caption"]
             self.names[row["name"]] = row["id"]
 
     def rows(self, sql):

@@ -59,7 +59,8 @@ load_single()
 	sessions=$(nproc)
 	[ "$sessions" -le 8 ] || sessions=8
 	demo/stamps fetch
-	on "$first" <demo/scale/single.sql
+	on "$first" -c "SET client_min_messages = warning" -c "CREATE EXTENSION IF NOT EXISTS mmodal"
+	cat demo/sql/picture.sql demo/scale/single.sql | on "$first"
 	demo/stamps copy | on "$first" -c "COPY picture (name, topic, caption, photo) FROM STDIN"
 	demo/embed "$sessions" scripts/pg psql "$first" -X
 	on "$first" -v queries="${SCALE_QUERIES:-100}" <demo/scale/single_fill.sql

@@ -1,4 +1,4 @@
-"""The private server of bench/ivf, and the peers' files that are lent to it."""
+"""The private server of a benchmark, and the peers' files that are lent to it."""
 
 import glob
 import os
@@ -24,17 +24,19 @@ def process_ticks(pid):
 
 
 class Server:
-    def __init__(self):
+    def __init__(self, name=NAME, options=None):
+        self.name = name
+        self.options = OPTIONS if options is None else options
         self.preload = []
         self.lent = []
 
     def pg(self, command, **environment):
-        answer = subprocess.run([os.path.join(ROOT, "scripts/pg"), command, NAME], check=True, text=True,
+        answer = subprocess.run([os.path.join(ROOT, "scripts/pg"), command, self.name], check=True, text=True,
                                 stdout=subprocess.PIPE, env={**os.environ, **environment})
         return answer.stdout
 
     def start(self):
-        options = dict(OPTIONS)
+        options = dict(self.options)
         if self.preload:
             options["shared_preload_libraries"] = ",".join(self.preload)
         self.pg("start", PG_OPTIONS=" ".join(f"-c {k}={v}" for k, v in options.items()))

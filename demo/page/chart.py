@@ -64,7 +64,9 @@ def line(axes, one):
     parts = []
     if len(points) > 1:
         parts.append('<path class="line" d="M%s"/>' % "L".join("%.1f %.1f" % point for point in points))
-    parts += ['<circle cx="%.1f" cy="%.1f" r="3"/>' % point for point in points]
+    # a point of its own may lie under that of another series: a ring is seen there
+    marker = '<circle cx="%.1f" cy="%.1f" r="3"/>' if len(points) > 1 else '<circle class="ring" cx="%.1f" cy="%.1f" r="6"/>'
+    parts += [marker % point for point in points]
     return '<g class="series %s"><title>%s</title>%s</g>' % (one.style, html.escape(one.name), "".join(parts))
 
 

@@ -28,9 +28,10 @@ ENCODERS = build/encoders/libmmencoders.a
 FAISS_PREFIX ?=
 FAISS_CPPFLAGS = $(if $(FAISS_PREFIX),-I$(FAISS_PREFIX)/include)
 FAISS_LDFLAGS = $(if $(FAISS_PREFIX),-L$(FAISS_PREFIX)/lib -Xlinker -rpath=$(FAISS_PREFIX)/lib)
+# Debian 13 has a static libfaiss_c that is of no use to a shared library.
 ifeq ($(origin FAISS_C_LIBS),undefined)
-FAISS_C_LIBS := $(shell echo 'int main(void) { return 0; }' | \
-	$(CC) -x c - $(FAISS_LDFLAGS) -lfaiss_c -o /dev/null 2>/dev/null && echo -lfaiss_c)
+FAISS_C_LIBS := $(shell echo 'char *faiss_get_last_error(void); char *e(void) { return faiss_get_last_error(); }' | \
+	$(CC) -x c - $(FAISS_LDFLAGS) -shared -fPIC -lfaiss_c -o /dev/null 2>/dev/null && echo -lfaiss_c)
 endif
 FAISS_OBJS = extension/faiss/kmeans.o $(if $(FAISS_C_LIBS),,extension/faiss/provider.o)
 FAISS_LIBS = $(FAISS_LDFLAGS) $(or $(FAISS_C_LIBS),-l:libfaiss.a -lstdc++) -fopenmp
@@ -61,6 +62,11 @@ include $(PGXS)
 # The server may be from a compiler that knows more warnings than ours.
 override CFLAGS := $(filter-out $(shell LC_ALL=C $(CC) $(filter -W%,$(CFLAGS)) -x c -fsyntax-only /dev/null 2>&1 | \
 	sed -n "s/.*unrecognized command-line option '\([^']*\)'.*/\1/p"),$(CFLAGS))
+
+# The client, which is not built with the server's flags.
+.PHONY: tools
+tools:
+	@$(MAKE) --no-print-directory -C tools PG_CONFIG='$(PG_CONFIG)' CFLAGS='$(PLAIN_CFLAGS)'
 else
 all install uninstall installcheck tools:
 	@echo "no PostgreSQL server with its headers found: run 'scripts/setup build' or set PG_CONFIG" >&2; exit 1
@@ -83,11 +89,6 @@ extension/faiss/kmeans.o: extension/faiss/kmeans.c
 	$(CC) -std=gnu11 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
 extension/faiss/provider.o: extension/faiss/provider.cpp
 	$(CXX) -std=gnu++17 $(FAISS_CFLAGS) $(FAISS_CPPFLAGS) -c -o $@ $<
-
-# The client, which is not built with the server's flags.
-.PHONY: tools
-tools:
-	@$(MAKE) --no-print-directory -C tools PG_CONFIG='$(PG_CONFIG)' CFLAGS='$(PLAIN_CFLAGS)'
 
 mmodal_compute.so: extension/compute_main.o $(FAISS_OBJS) $(ENCODERS)
 	$(CC) $(CFLAGS) -shared -o $@ extension/compute_main.o $(FAISS_OBJS) $(ENCODERS) $(LDFLAGS) \

@@ -40,23 +40,22 @@ typedef struct decoding
 
 static _Thread_local decoding stb;
 
-/* Let a block's place hold another one; a new block has the place of NULL. */
-static bool
-replace_block(const void *old, void *block)
+/* The place of a block, a free one for NULL; NULL where there is none. */
+static void **
+place_of(const void *block)
 {
 	for (int i = 0; i < MAX_BLOCKS; i++)
 	{
-		if (stb.blocks[i] != old)
-			continue;
-		stb.blocks[i] = block;
-		return true;
+		if (stb.blocks[i] == block)
+			return &stb.blocks[i];
 	}
-	return false;
+	return NULL;
 }
 
 static void *
 limited_realloc(void *p, size_t size)
 {
+	void **place = place_of(p);
 	void *q;
 
 	if (size > stb.limit)
@@ -64,23 +63,23 @@ limited_realloc(void *p, size_t size)
 		stb.exceeded = true;
 		return NULL;
 	}
+	if (place == NULL)
+		return NULL; /* cannot be, and must not leak */
 	q = realloc(p, size);
 	if (q == NULL)
 		stb.exhausted = true;
-	else if (!replace_block(p, q))
-	{
-		/* cannot be, and must not leak */
-		free(q);
-		return NULL;
-	}
+	else
+		*place = q;
 	return q;
 }
 
 static void
 free_block(void *p)
 {
-	if (p != NULL)
-		replace_block(p, NULL);
+	void **place = p != NULL ? place_of(p) : NULL;
+
+	if (place != NULL)
+		*place = NULL;
 	free(p);
 }
 

@@ -414,6 +414,7 @@ def pngs():
         tiff = (b"MM\0*" if big else b"II*\0") + struct.pack(e + "IHHHIHH", 8, 1, 0x0112, 3, 1, o, 0) + b"\0" * 4
         ex = chunk(b"eXIf", tiff)
         put("png_exif_%d.png" % o, png(a, 8, 2, before=b"" if o == 3 else ex, after=ex if o == 3 else b""))
+    put("png_empty_idat.png", png(a, 8, 2, before=chunk(b"IDAT", b"")))
     # entries beyond the palette are black, and opaque
     few = chunk(b"PLTE", bytes([255, 0, 0, 0, 255, 0])) + chunk(b"tRNS", bytes([0]))
     put("png_palette_short.png", png(a[:, :, :1] % 4, 8, 3, before=few),

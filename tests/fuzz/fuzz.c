@@ -108,7 +108,8 @@ fuzz_write(const fuzz_dir *dir, const char *name, const void *data, size_t size)
 	int fd;
 
 	path_of(dir, name, path, sizeof(path));
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	unlink(path); /* packs are read-only */
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	FUZZ_CHECK(fd >= 0, "cannot create %s", path);
 	FUZZ_CHECK(write(fd, data, size) == (ssize_t) size, "cannot write %s", path);
 	close(fd);

@@ -153,11 +153,16 @@ def make(*words):
 
 if glob.glob("mmodal*.so"):
     stage = os.path.join(work, "stage")
+    umask = os.umask(0o002)  # that of users with a group of their own
     result = make("install", "DESTDIR=" + stage)
+    os.umask(umask)
     same(result.returncode, 0, "make install DESTDIR=")
     put = tree(stage)
     same(sorted({"mmodal.so", "mmodal_compute.so", "mmodal.control", "mmodal--%s.sql" % version, "config.json", "model.safetensors", "one.txt"} -
                 {os.path.basename(f) for f in put}), [], "puts libraries, scripts and models there")
+    models_there = os.path.join(stage, next(f for f in put if f.endswith("tiny/config.json")).rpartition("/tiny/")[0])
+    shared = [d for d, _, _ in os.walk(models_there) if os.stat(d).st_mode & 0o022]
+    same(shared, [], "of the models only their owner may change anything: weights are mapped then")
     others = os.path.join(stage, os.path.dirname(next(f for f in put if f.endswith("tiny/config.json"))), "..", "other")
     os.makedirs(others)
     with open(os.path.join(others, "config.json"), "w") as f:

@@ -18,7 +18,10 @@ plan skip_all => 'no model mini: make model' unless -d "$share/mmodal/models/min
 
 my $rows = 300;
 my $node = init_node('backfill', '', );
-$node->safe_psql('postgres', 'CREATE ROLE guest LOGIN; CREATE ROLE other LOGIN');
+$node->safe_psql(
+	'postgres', 'CREATE ROLE guest LOGIN; CREATE ROLE other LOGIN;
+	CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS
+	$$ BEGIN PERFORM pg_sleep(0.005); RETURN NEW; END $$');
 
 sub make_table
 {
@@ -26,6 +29,15 @@ sub make_table
 	$node->safe_psql(
 		'postgres', "DROP TABLE IF EXISTS $name; CREATE TABLE $name (id int PRIMARY KEY, title text, e embedding(384));
 		INSERT INTO $name SELECT i, '$name ' || i FROM generate_series(1, $rows) i");
+}
+
+# One whose calls are still at work when somebody looks, however fast the machine is.
+sub make_slow_table
+{
+	my $name = shift;
+	make_table($name);
+	$node->safe_psql('postgres',
+		"CREATE TRIGGER linger BEFORE UPDATE ON $name FOR EACH ROW EXECUTE FUNCTION linger()");
 }
 
 # The SQLSTATE that a call ends with, or nothing; and all that it said.
@@ -61,7 +73,7 @@ sub check_embedded
 
 # ---- two sessions share the work
 
-make_table('shared');
+make_slow_table('shared');
 $node->safe_psql(
 	'postgres', q{CREATE TABLE audit (id int, pid int DEFAULT pg_backend_pid());
 	CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS
@@ -89,7 +101,7 @@ is( $node->safe_psql('postgres', q{CALL mmodal_embed_column('shared', 'title', '
 
 # ---- killed, and resumed
 
-make_table('killed');
+make_slow_table('killed');
 my $killed = start_psql($node, q{CALL mmodal_embed_column('killed', 'title', 'e', batch => 10);});
 wait_for(q{SELECT count(*) = 1 FROM mmodal_embed_progress WHERE relation = 'killed'::regclass AND rows_done >= 20},
 	'twenty rows');
@@ -114,7 +126,7 @@ foreach my $way (
 {
 	my ($function, $state) = @$way;
 	my $err = '';
-	make_table('canceled');
+	make_slow_table('canceled');
 	# one that fails, so that rows are taken one by one
 	$node->safe_psql('postgres', 'ALTER TABLE canceled ADD CHECK (id % 3 <> 0 OR e IS NULL)');
 	my $call = start_psql($node, "\\set VERBOSITY sqlstate\nCALL mmodal_embed_column('canceled', 'title', 'e', batch => 20);",
@@ -131,7 +143,7 @@ foreach my $way (
 			FROM mmodal_embed_errors WHERE relation = 'canceled'::regclass}),
 		'0|t|t', 'no row has it for an error');
 }
-make_table('canceled');
+make_slow_table('canceled');
 my ($state, $err) = call(q{SET statement_timeout = '300ms'; CALL mmodal_embed_column('canceled', 'title', 'e', batch => 5)});
 is($state, '57014', 'statement_timeout ends a call');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM mmodal_embed_errors WHERE relation = 'canceled'::regclass}),
@@ -202,7 +214,7 @@ foreach my $change (
 {
 	my ($sql, $expected) = @$change;
 	my $err = '';
-	make_table('gone');
+	make_slow_table('gone');
 	my $call = start_psql($node, "\\set VERBOSITY sqlstate\nCALL mmodal_embed_column('gone', 'title', 'e', batch => 10);",
 		undef, \$err);
 	wait_for(q{SELECT count(*) = 1 FROM mmodal_embed_progress WHERE relation = 'gone'::regclass AND rows_done > 0}, 'a start');

@@ -160,10 +160,10 @@ if glob.glob("mmodal*.so"):
     put = tree(stage)
     same(sorted({"mmodal.so", "mmodal_compute.so", "mmodal.control", "mmodal--%s.sql" % version, "config.json", "model.safetensors", "one.txt"} -
                 {os.path.basename(f) for f in put}), [], "puts libraries, scripts and models there")
-    models_there = os.path.join(stage, next(f for f in put if f.endswith("tiny/config.json")).rpartition("/tiny/")[0])
-    shared = [d for d, _, _ in os.walk(models_there) if os.stat(d).st_mode & 0o022]
+    installed = os.path.join(stage, next(f for f in put if f.endswith("tiny/config.json")).rpartition("/tiny/")[0])
+    shared = [d for d, _, _ in os.walk(installed) if os.stat(d).st_mode & 0o022]
     same(shared, [], "of the models only their owner may change anything: weights are mapped then")
-    others = os.path.join(stage, os.path.dirname(next(f for f in put if f.endswith("tiny/config.json"))), "..", "other")
+    others = os.path.join(installed, "other")
     os.makedirs(others)
     with open(os.path.join(others, "config.json"), "w") as f:
         f.write("{}")

@@ -117,13 +117,13 @@ SELECT 1 / (embedding_dims(clip_embed('text ' || :i, 'mini')) = 384)::int;
 });
 append_to_file("$dir/$_.sql", $scripts{$_}) foreach keys %scripts;
 reconnect();
-# A thread for each client: pgbench blocks one while it prepares a statement, with
-# the transactions that its other clients hold connections for.
 my @protocols = ('simple', 'extended');
 push @protocols, 'prepared' if $major > 1 || $minor >= 21;
 foreach my $protocol (@protocols)
 {
 	my ($out, $err) = ('', '');
+	# A thread for each client: pgbench blocks one while it prepares a statement, with
+	# the transactions that its other clients hold connections for.
 	my $ok = IPC::Run::run(
 		[ 'pgbench', '-n', '-c', '8', '-j', '8', '-t', '25', '-M', $protocol, '-f', "$dir/search.sql", '-f', "$dir/embed.sql", $pool ],
 		'<' => \'', '>' => \$out, '2>' => \$err);
